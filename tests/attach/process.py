@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: MIT
+"""Processes of a test: the target, and what /proc says about it.
+
+Every wait has a limit.  A process is ended by the pid that we started, never
+by name.  Nothing here knows the command under test.
+"""
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+TARGETS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "targets")
+
+
+class Failure(Exception):
+    """A test saw something else than it must."""
+
+
+class Skip(Exception):
+    """A test cannot run here; the text says why."""
+
+
+def require(condition, text, *more):
+    if not condition:
+        raise Failure(text + "".join("\n    " + str(x) for x in more))
+
+
+def require_equal(got, expected, what):
+    require(got == expected, "%s: expected %r, got %r" % (what, expected, got))
+
+
+def wait_until(condition, seconds, what):
+    """Poll a fact of another process that cannot be waited for."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise Failure("waited %.1f s in vain: %s" % (seconds, what))
+        time.sleep(0.002)
+
+
+# ---- /proc ----
+
+def read_proc(pid, name):
+    with open("/proc/%d/%s" % (pid, name), "rb") as f:
+        return f.read()
+
+
+def proc_status(pid, key):
+    for line in read_proc(pid, "status").decode().splitlines():
+        if line.startswith(key + ":"):
+            return line.split(":", 1)[1].strip()
+    return None
+
+
+def state(pid):
+    return proc_status(pid, "State")[0]
+
+
+def threads(pid):
+    """{tid: name} of a process."""
+    found = {}
+    for tid in os.listdir("/proc/%d/task" % pid):
+        try:
+            found[int(tid)] = read_proc(pid, "task/%s/comm" % tid).decode().strip()
+        except OSError:
+            pass
+    return found
+
+
+def our_threads(pid):
+    return [t for t, name in threads(pid).items() if name == "pyattach"]
+
+
+def descriptors(pid):
+    """{fd: what it is, without the inode} of a process."""
+    found = {}
+    for fd in os.listdir("/proc/%d/fd" % pid):
+        try:
+            found[int(fd)] = os.readlink("/proc/%d/fd/%s" % (pid, fd)).split(":[")[0]
+        except OSError:
+            pass
+    return found
+
+
+def mappings(pid):
+    return read_proc(pid, "maps").decode("utf-8", "replace").splitlines()
+
+
+def rss(pid):
+    return int(proc_status(pid, "VmRSS").split()[0]) * 1024
+
+
+# ---- the target ----
+
+class Target:
+    """A program of tests/targets under the row's interpreter."""
+
+    def __init__(self, row, name, *arguments, env=None, prefix=(), python_options=(),
+                 wait=30.0):
+        self.row = row
+        self.directory = row.private_directory()
+        self.errors = tempfile.TemporaryFile()
+        inside = self.directory[len(row.root):]
+        environment = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "PYTHONHASHSEED": "0",
+                       "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
+        environment.update(env or {})
+        self.process = subprocess.Popen(
+            list(prefix) + row.command + list(python_options)
+            + [os.path.join(inside, name)] + [str(a) for a in arguments],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
+            env=environment, cwd="/")
+        self.pid = self.process.pid
+        self.file = os.path.join(inside, name)
+        self.buffer = b""
+        self.attached = False
+        self.ended = False
+        try:
+            self.hello = self.read(wait)
+        except Failure:
+            self.kill()
+            raise
+
+    # talk
+
+    def read(self, wait=30.0):
+        """The next line of the target, as an object."""
+        end = time.monotonic() + wait
+        fd = self.process.stdout.fileno()
+        while b"\n" not in self.buffer:
+            left = end - time.monotonic()
+            require(left > 0, "the target said nothing for %.0f s" % wait, self.story())
+            if select.select([fd], [], [], left)[0]:
+                got = os.read(fd, 1 << 16)
+                require(got, "the target closed its output", self.story())
+                self.buffer += got
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return json.loads(line)
+
+    def silent(self):
+        """True if the target has said nothing that was not read."""
+        return not self.buffer and not select.select(
+            [self.process.stdout.fileno()], [], [], 0)[0]
+
+    def send(self, *request):
+        try:
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError as e:
+            raise Failure("cannot talk to the target: %s" % e, self.story())
+
+    def ask(self, *request, wait=60.0):
+        self.send(*request)
+        return self.answer(wait)
+
+    def answer(self, wait=60.0):
+        message = self.read(wait)
+        require("answer" in message, "the target failed", message.get("error", message))
+        return message["answer"]
+
+    def story(self):
+        """How the target fares, and the end of its stderr."""
+        self.errors.seek(0)
+        text = self.errors.read()[-3000:].decode("utf-8", "replace")
+        return "exit status %s, stderr: %s" % (self.process.poll(), text or "(none)")
+
+    # end
+
+    def wait(self, wait=30.0):
+        try:
+            status = self.process.wait(wait)
+        except subprocess.TimeoutExpired:
+            raise Failure("the target did not end in %.0f s" % wait, self.story())
+        self.ended = True
+        self._forget()
+        return status
+
+    def quit(self, wait=30.0):
+        """End it politely; its exit status."""
+        require_equal(self.ask("quit", wait=wait), "bye", "answer to quit")
+        self.process.stdin.close()
+        return self.wait(wait)
+
+    def kill(self):
+        """End it by pid, whatever its state, and forget it."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+        self.ended = True
+        self._forget()
+
+    def _forget(self):
+        for stream in (self.process.stdin, self.process.stdout):
+            try:
+                stream.close()
+            except OSError:
+                pass
+        shutil.rmtree(self.directory, ignore_errors=True)
