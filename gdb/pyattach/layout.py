@@ -38,23 +38,21 @@ class Record:
         self.size = RECORDS[name]['size']
         self.offsets = {}
         self.names = []         # of the scalar fields, in order
+        self._codes = {}
         self._units = {}
-        self._plain = True      # only scalars: one format for all of it
-        form = '<'
         for field, code, offset, count, _unit in RECORDS[name]['fields']:
             self.offsets[field] = offset
-            if code in RECORDS or (count > 1 and code != 's' and code != 'B'):
-                self._plain = False
-                continue
-            if code == 'B' and count > 1:
-                code = 's'
-            unit = struct.Struct('<%d%s' % (count, code) if code == 's'
-                                 else '<' + code)
-            self._units[field] = unit
+            if code in RECORDS or count > 1 and code not in 'sB':
+                continue        # records and tables: by offset
+            if code == 's' or count > 1:
+                code = '%ds' % count
+            self._codes[field] = code
+            self._units[field] = struct.Struct('<' + code)
             self.names.append(field)
-            form += unit.format.lstrip('<') if isinstance(unit.format, str) \
-                else unit.format.decode().lstrip('<')
-        self.struct = struct.Struct(form) if self._plain else None
+
+    def code(self, field):
+        """The struct code of a scalar field."""
+        return self._codes[field]
 
     def get(self, data, field, base=0):
         """The value of one field; data must reach far enough."""

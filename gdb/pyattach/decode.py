@@ -1,0 +1,398 @@
+# SPDX-License-Identifier: MIT
+"""From the bytes of a table to samples, sites and stacks.
+
+Pure decoding: no search, no views, no gdb.  Damage never raises; it is
+counted in Table.damage by kind.  A table without a valid set of regions is
+refused by NoTable.  Every loop is bounded by a count that is checked against
+the bytes that are there; stacks are bounded by parent < node.
+"""
+import struct
+import zlib
+
+from . import checksum
+from .discover import NoTable
+from .estimate import Sum, weigh
+from .layout import (CONSTANTS as C, DIRECTORY, FRAME, KIND_RECORDS, LIVE,
+                     NODE, REGION, SET, SITE)
+from .memory import NOT_DUMPED, TRUNCATED
+
+CHUNK = 16384           # live records at a time: bounds our memory
+REGION_MAX = 4 << 30    # bytes; the payload's own limit is 1 GiB
+DEPTH_MAX = 65536
+KIND_NAMES = {C['KIND_SITES']: 'sites', C['KIND_STRINGS']: 'strings',
+              C['KIND_FRAMES']: 'frames', C['KIND_NODES']: 'nodes',
+              C['KIND_LIVE']: 'live'}
+FIXED_SITES = {C['SITE_EVICTED']: '<evicted>', C['SITE_FULL']: '<stacks full>',
+               C['SITE_NO_PYTHON']: '<no Python frame>'}
+UNKNOWN = '<unknown>'
+
+
+class Region:
+    """Where one region is."""
+
+    def __init__(self, index, row, count):
+        self.index = index
+        self.kind = row['kind']
+        self.elem_size = row['elem_size']
+        self.address = row['address']
+        self.file_offset = row['file_offset']
+        self.count = count
+        self.size = count * self.elem_size
+
+
+class Damage:
+    """What is wrong with a table, counted by kind."""
+
+    TEXTS = {
+        'in-flight': 'records were being written when the process stopped',
+        'bad-records': 'live records have a wrong checksum',
+        'bad-sites': 'live records name a site that does not exist',
+        'bad-stacks': 'links of stacks lead nowhere',
+        'bad-strings': 'names lie outside of the strings',
+        'missing': 'live records that the directory counts are missing',
+        'not-dumped': 'bytes of the table were not dumped',
+        'cut-off': 'bytes of the table are cut off',
+        'not-mapped': 'bytes of the table are not mapped',
+        'bad-regions': 'regions have a wrong checksum',
+        'bad-sets': 'sets of regions have a wrong checksum'}
+
+    def __init__(self):
+        self.counts = {}
+
+    def add(self, kind, number=1):
+        if number:
+            self.counts[kind] = self.counts.get(kind, 0) + number
+
+    def __bool__(self):
+        return any(kind not in ('in-flight', 'bad-sets')
+                   for kind in self.counts)
+
+    def lines(self):
+        return ['%d %s' % (number, self.TEXTS[kind])
+                for kind, number in sorted(self.counts.items())]
+
+
+class Sample:
+    """One live sample, as a view shows it."""
+
+    __slots__ = ('address', 'size', 'rate', 'id', 'birth_ns', 'site',
+                 'thread', 'domain', 'type')
+
+    def __init__(self, fields):
+        for name in self.__slots__:
+            setattr(self, name, fields[name])
+
+    def covers(self, address):
+        return self.address <= address < self.address + max(self.size, 1)
+
+
+class Table:
+    """A decoded table.  memory is where candidate was found."""
+
+    def __init__(self, memory, candidate):
+        self.memory = memory
+        self.address = candidate.address
+        self.how = candidate.how
+        self.directory = candidate.data
+        self.fields = candidate.fields
+        self.damage = Damage()
+        self.snapshot = bool(memory.kind == 'image')
+        self.regions = self._regions()
+        self._cache = {}
+        self._sums = None
+
+    # -- the directory
+
+    def text(self, field):
+        """A text field of the directory, as bytes up to its NUL."""
+        return self.fields[field].split(b'\0')[0]
+
+    def _set_is_valid(self, base):
+        data = self.directory
+        first = base + SET.offsets['region']
+        crc = zlib.crc32(data[base:base + SET.offsets['crc']])
+        crc = zlib.crc32(data[first:base + SET.size], crc)
+        return (crc == SET.get(data, 'crc', base)
+                and SET.get(data, 'n_regions', base) <= C['IMAGE_REGIONS'])
+
+    def _regions(self):
+        """{kind: Region} of the valid set with the higher generation."""
+        best = None
+        for which in (0, 1):
+            base = DIRECTORY.offsets['set'] + which * SET.size
+            generation = SET.get(self.directory, 'generation', base)
+            if not generation:
+                continue        # never written
+            if not self._set_is_valid(base):
+                self.damage.add('bad-sets')
+            elif best is None or generation > best[0]:
+                best = (generation, which, base)
+        if best is None:
+            if self.damage.counts:
+                raise NoTable('damaged', 'the directory at 0x%x has no valid '
+                              'set of regions' % self.address,
+                              'look for another core of the same process')
+            return {}           # the attach had not come so far
+        self.generation = best[0]
+        return self._read_set(best[1], best[2])
+
+    def _read_set(self, which, base):
+        data, regions = self.directory, {}
+        counts = DIRECTORY.offsets['count'] + which * 8 * C['IMAGE_REGIONS']
+        for index in range(SET.get(data, 'n_regions', base)):
+            row = REGION.read(data, base + SET.offsets['region']
+                              + index * REGION.size)
+            count, = struct.unpack_from('<Q', data, counts + 8 * index)
+            record = KIND_RECORDS.get(row['kind'])
+            smallest = record.size if record else 1
+            if row['kind'] not in KIND_NAMES:
+                continue        # a later version's
+            if (row['elem_size'] < smallest or count > row['capacity']
+                    or count * row['elem_size'] > REGION_MAX):
+                self.damage.add('bad-regions')
+                continue
+            regions[row['kind']] = Region(index, row, count)
+        return regions
+
+    # -- regions as bytes
+
+    def _locate(self, region):
+        return region.file_offset if self.snapshot else region.address
+
+    def _read(self, kind):
+        """All bytes of a region; what is missing is zero and is counted."""
+        region = self.regions.get(C['KIND_' + kind])
+        if region is None:
+            return b'', 1
+        data, losses = self.memory.salvage(self._locate(region), region.size)
+        self._count_losses(losses)
+        self._check_region(region, zlib.crc32(data), losses)
+        return bytes(data), region.elem_size
+
+    def _check_region(self, region, crc, losses):
+        if not self.snapshot or losses:
+            return
+        stored, = struct.unpack_from(
+            '<I', self.directory, DIRECTORY.offsets['region_crc']
+            + 4 * region.index)
+        if stored != crc:
+            self.damage.add('bad-regions')
+
+    def _count_losses(self, losses):
+        for _at, size, why in losses:
+            self.damage.add({NOT_DUMPED: 'not-dumped', TRUNCATED: 'cut-off'
+                             }.get(why, 'not-mapped'), size)
+
+    def _rows(self, kind, record, fields):
+        """Tuples of some fields of every element."""
+        key = (kind, fields)
+        if key not in self._cache:
+            data, elem_size = self._read(kind)
+            form = struct.Struct(_form(record, fields, elem_size))
+            self._cache[key] = list(form.iter_unpack(
+                data[:len(data) // form.size * form.size]))
+        return self._cache[key]
+
+    # -- strings, frames, nodes, sites
+
+    def name(self, offset):
+        """The bytes of a string; b'' for offset 0; b'?' where damaged."""
+        if 'strings' not in self._cache:
+            self._cache['strings'] = self._read('STRINGS')[0]
+            self._cache['names'] = {}
+        names = self._cache['names']
+        if offset not in names:
+            names[offset] = self._name(offset)
+        return names[offset]
+
+    def _name(self, offset):
+        if not offset:
+            return b''
+        data = self._cache['strings']
+        if offset + 4 <= len(data):
+            length, = struct.unpack_from('<I', data, offset)
+            if offset % 4 == 0 and length <= len(data) - offset - 4:
+                return data[offset + 4:offset + 4 + length]
+        self.damage.add('bad-strings')
+        return b'?'
+
+    def frames(self):
+        return self._rows('FRAMES', FRAME, ('file', 'function', 'line',
+                                            'first_line'))
+
+    def nodes(self):
+        return self._rows('NODES', NODE, ('parent', 'frame'))
+
+    def sites(self):
+        return self._rows('SITES', SITE, tuple(SITE.names))
+
+    def site(self, index):
+        """A dict of one site's fields."""
+        return dict(zip(SITE.names, self.sites()[index]))
+
+    def frame(self, index):
+        """(file, function, line, first line) of a frame; names as bytes."""
+        frames = self.frames()
+        if not 0 < index < len(frames):
+            self.damage.add('bad-stacks')
+            return b'?', b'?', 0, 0
+        file, function, line, first = frames[index]
+        return self.name(file), self.name(function), line, first
+
+    def stack(self, site):
+        """Frame indexes of a site, innermost first."""
+        sites, nodes = self.sites(), self.nodes()
+        node = sites[site][SITE.names.index('node')] if site < len(
+            sites) else 0
+        found = []
+        while node and len(found) < DEPTH_MAX:
+            if node >= len(nodes) or nodes[node][0] >= node:
+                self.damage.add('bad-stacks')
+                break
+            parent, frame = nodes[node]
+            found.append(frame)
+            node = parent
+        return found
+
+    # -- live samples
+
+    def chunks(self):
+        """The good live records, compact, some thousand at a time:
+        (bytes, size of one).  Counts what is wrong as it goes, once."""
+        region = self.regions.get(C['KIND_LIVE'])
+        if region is None:
+            return
+        first = 'counted' not in self._cache
+        self._cache['counted'] = True
+        silent = self.damage
+        if not first:
+            self.damage = Damage()      # nothing is counted twice
+        try:
+            yield from self._chunks(region)
+        finally:
+            self.damage = silent
+
+    def _chunks(self, region):
+        crc, gone = 0, []
+        for start in range(0, region.count, CHUNK):
+            number = min(CHUNK, region.count - start)
+            data, losses = self.memory.salvage(
+                self._locate(region) + start * region.elem_size,
+                number * region.elem_size)
+            self._count_losses(losses)
+            gone += losses
+            data = bytes(data)
+            if self.snapshot:
+                crc = zlib.crc32(data, crc)
+            good = self._good(data, region.elem_size)
+            if good:
+                yield good, region.elem_size
+        self._check_region(region, crc, gone)
+
+    def _good(self, data, size):
+        """Only the records that are in use, complete and unharmed."""
+        form = struct.Struct(_form(LIVE, ('seq', 'address'), size))
+        keep = []
+        flying = 0
+        for index, (seq, address) in enumerate(form.iter_unpack(data)):
+            if seq & 1:
+                flying += 1
+            elif seq and address:
+                keep.append(index)
+        self.damage.add('in-flight', flying)
+        if len(keep) * size != len(data):
+            data = b''.join([data[k * size:k * size + size] for k in keep])
+        return self._checked(data, size)
+
+    def _checked(self, data, size):
+        at = LIVE.offsets['check']
+        low, high = checksum.low_half(data, size, LIVE.offsets['address'],
+                                      LIVE.size)
+        if data[at::size] == low and data[at + 1::size] == high:
+            return data
+        keep = [k for k in range(len(low))
+                if data[k * size + at] == low[k]
+                and data[k * size + at + 1] == high[k]]
+        self.damage.add('bad-records', len(low) - len(keep))
+        return b''.join([data[k * size:k * size + size] for k in keep])
+
+    def samples(self):
+        """Every good live sample."""
+        for data, size in self.chunks():
+            for base in range(0, len(data), size):
+                yield Sample(LIVE.read(data, base))
+
+    def live_sums(self):
+        """{site: Sum} of the live samples."""
+        if self._sums is not None:
+            return self._sums
+        sums, count, weights = {}, 0, {}
+        number = len(self.sites())
+        for data, size in self.chunks():
+            form = struct.Struct(_form(LIVE, ('size', 'rate', 'site'), size))
+            for length, rate, site in form.iter_unpack(data):
+                if (length, rate) not in weights:
+                    if len(weights) > 65536:
+                        weights.clear()
+                    weights[length, rate] = weigh(length, rate)
+                w, wv, wm, o, ov, om = weights[length, rate]
+                if site >= number:
+                    self.damage.add('bad-sites')
+                    site = 0
+                total = sums.get(site)
+                if total is None:
+                    total = sums[site] = Sum()
+                total.samples += 1
+                total.bytes += w
+                total.bytes_variance += wv
+                total.objects += o
+                total.objects_variance += ov
+                if wm > total.bytes_weight_max:
+                    total.bytes_weight_max = wm
+                if om > total.objects_weight_max:
+                    total.objects_weight_max = om
+            count += len(data) // size
+        self._compare(count)
+        self._sums = sums
+        return sums
+
+    def _compare(self, count):
+        """Counted against what the directory says."""
+        stated = self.fields['samples_live']
+        lost = stated - count - self.damage.counts.get('in-flight', 0)
+        if self.fields['state'] != C['STATE_DETACHED'] and lost > 0:
+            if lost > self.damage.counts.get('bad-records', 0) + 8:
+                self.damage.add('missing', lost)
+
+    def allocated_sums(self):
+        """{site: Sum} of all samples ever taken."""
+        sums = {}
+        for index, row in enumerate(self.sites()):
+            fields = dict(zip(SITE.names, row))
+            if not index or not fields['allocated_samples']:
+                continue
+            total = sums[index] = Sum()
+            total.samples = fields['allocated_samples']
+            for name in ('bytes', 'objects'):
+                for part in ('', '_variance', '_weight_max'):
+                    value = fields['allocated_' + name + part]
+                    if not 0 <= value < float('inf'):
+                        self.damage.add('bad-stacks')
+                        value = 0.0
+                    setattr(total, name + part, value)
+        return sums
+
+    def now_ns(self):
+        """CLOCK_MONOTONIC at the time of the table: the age's other end."""
+        return (self.snapshot and self.fields['snapshot_monotonic_ns']
+                or self.fields['heartbeat_monotonic_ns'])
+
+
+def _form(record, fields, size):
+    """A struct format for some fields of elements of `size` bytes."""
+    form, at = '<', 0
+    for name in sorted(fields, key=record.offsets.get):
+        unit = record.code(name)
+        form += '%dx%s' % (record.offsets[name] - at, unit)
+        at = record.offsets[name] + struct.calcsize('<' + unit)
+    return form + '%dx' % (size - at)
