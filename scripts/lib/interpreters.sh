@@ -104,16 +104,16 @@ add_row()
 	minor=${minor%%.*}
 	grep -q "^$name	" "$PA_ROWS" "$PA_OTHERS" && return 0
 	link=$(linkage "$root" "$python")
-	if [ "$implementation" != cpython ] || [ "$machine" != x86_64 ] ||
-	   [ "$threads" != gil ] || [ "$libc" = none ]; then
-		not_a_row "$name" "$implementation, $machine, $threads, libc $libc"
-		return 1
-	fi
 	if [ "${version%%.*}" != 3 ] || [ "$minor" -lt $PA_FIRST_MINOR ] ||
 	   [ "$minor" -gt $PA_LAST_MINOR ]; then
 		printf '%s\t%s\t%s\t%s\t%s\n' "$name" "$prefix" "$python" \
 			"$version" "$link" >>"$PA_OTHERS"
 		return 0
+	fi
+	if [ "$implementation" != cpython ] || [ "$machine" != x86_64 ] ||
+	   [ "$threads" != gil ] || [ "$libc" = none ]; then
+		not_a_row "$name" "$implementation, $machine, $threads, libc $libc"
+		return 1
 	fi
 	printf '%s\t%s\t%s\t%s\t%s\n' "$name" "$prefix" "$python" \
 		"$version" "$link" >>"$PA_ROWS"
@@ -149,7 +149,8 @@ chroot_rows()
 
 have_minor()
 {
-	cut -f4 "$PA_ROWS" | grep -q "^3\.$1\."
+	awk -F '\t' -v minor="3.$1." 'index($4, minor) == 1 { found = 1 }
+		END { exit !found }' "$PA_ROWS"
 }
 
 # The chroots: a suite and its packages.  bookworm only stands in for a
@@ -193,6 +194,7 @@ prepare_interpreters()
 	host_rows
 	prepare_chroots
 	sort -t. -k2,2n -o "$PA_MATRIX" "$PA_MATRIX"
+	sort -t'	' -k4,4V -k1,1 -o "$PA_ROWS" "$PA_ROWS"
 	printf '  %-18s %-9s %-7s %-6s %s\n' row python linkage glibc from
 	sed 's/^/  /' "$PA_MATRIX"
 	for minor in $(seq $PA_FIRST_MINOR $PA_LAST_MINOR); do
