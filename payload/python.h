@@ -35,7 +35,7 @@ struct pa_python_api {
 extern struct pa_python_api pa_python_api;
 
 /* Resolve the API, read version and build, pick the layout.  No GIL, no
- * Python code.  Any thread.  -PA_E_NOT_PYTHON, _OLD_PYTHON, _NEW_PYTHON,
+ * Python code.  Any thread.  PA_E_NOT_PYTHON, _OLD_PYTHON, _NEW_PYTHON,
  * _FREE_THREADED, _NOT_READY, _FINALISING. */
 int pa_python_init(void);
 
@@ -49,8 +49,8 @@ const void *pa_python_base(void);
  * move (its holder or the holder's instruction changes), polling by
  * process_vm_readv of ourselves, so that no thread of ours is ever stuck in
  * PyGILState_Ensure behind a C call.  deadline_ns: CLOCK_MONOTONIC.
- * *cancel turning non-zero ends the wait.  0, -PA_E_GIL_TIMEOUT,
- * -PA_E_FINALISING.  Own thread of the payload only.
+ * *cancel turning non-zero ends the wait.  0, PA_E_GIL_TIMEOUT,
+ * PA_E_FINALISING.  Own thread of the payload only.
  */
 int pa_python_gil_take(uint64_t deadline_ns, const int *cancel);
 void pa_python_gil_release(void);
