@@ -41,6 +41,14 @@ void pa_store_stop(void);
 /* Stamp the identity part's CRC after a change of it. */
 void pa_store_seal_identity(void);
 
+/* State again whose directory this is: pid, start time, boot id and
+ * coredump_filter, and seal.  pa_store_map_directory does it; a fork child
+ * that keeps sampling calls it for itself. */
+void pa_store_stamp_process(void);
+
+/* Resident bytes of this process, 0 where /proc is missing.  No lock. */
+uint64_t pa_store_rss(void);
+
 /* ---- the lock ---- */
 
 void pa_store_lock(void);
@@ -61,7 +69,8 @@ static inline bool pa_store_maybe_hot(const void *pointer)
 	uint64_t line = ((a >> 13) * 0x9e3779b97f4a7c15ull) >> 54;
 	uint64_t bit = (a >> 4) & 511;
 
-	return pa_store_bitmap[line * 8 + (bit >> 6)] >> (bit & 63) & 1;
+	return __atomic_load_n(&pa_store_bitmap[line * 8 + (bit >> 6)],
+			       __ATOMIC_RELAXED) >> (bit & 63) & 1;
 }
 
 struct pa_sample {
@@ -111,6 +120,10 @@ uint64_t pa_store_generation_locked(void);
 /* Zeroed memory for the code cache of payload/python.h, inside the budget;
  * *bytes is its size.  Valid from start to stop. */
 void *pa_store_code_cache(size_t *bytes);
+
+/* The same for the thread records of payload/threads.c.  They stay mapped
+ * after a stop, as zeros: a late hook may still write there. */
+void *pa_store_thread_pool(size_t *bytes);
 
 /* ---- snapshots (server thread only) ---- */
 
