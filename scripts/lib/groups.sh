@@ -21,6 +21,16 @@ choose_address_layout()
 	fi
 }
 
+# Whether a program built with a sanitizer starts on this kernel.
+sanitizer_works()
+{
+	# shellcheck disable=SC2154  # set by scripts/test
+	local program=$logs/try-$1
+	echo 'int main(void) { return 0; }' |
+		"${CC:-cc}" -fsanitize="$1" -x c -o "$program" - &&
+		bounded 20 "${fixed_addresses[@]}" "$program"
+} >/dev/null 2>&1
+
 count()
 {
 	group_passed=$1
@@ -89,7 +99,6 @@ show_failures()
 run_group()
 {
 	local begin=$SECONDS
-	# shellcheck disable=SC2154  # set by scripts/test
 	group_log=$logs/$1.log
 	say "== $1"
 	count 0 0 0
