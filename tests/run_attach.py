@@ -28,7 +28,7 @@ from tool import Tool, error_list  # noqa: E402
 
 # The order in which groups run: what everything rests on comes first.
 GROUPS = ["truth", "exact", "detach", "rate", "blocked", "finalisers", "threads",
-          "names", "badinput", "hostile", "forks", "exits", "tracemalloc_",
+          "names", "badinput", "clients", "files", "hostile", "forks", "exits", "tracemalloc_",
           "allocators", "thinning", "swap"]
 
 

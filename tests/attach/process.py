@@ -103,7 +103,7 @@ class Target:
     """A program of tests/targets under the row's interpreter."""
 
     def __init__(self, row, name, *arguments, env=None, prefix=(), python_options=(),
-                 wait=30.0):
+                 wait=30.0, text=False):
         self.row = row
         self.directory = row.private_directory()
         self.errors = tempfile.TemporaryFile()
@@ -122,7 +122,7 @@ class Target:
         self.attached = False
         self.ended = False
         try:
-            self.hello = self.read(wait)
+            self.hello = self.read_line(wait) if text else self.read(wait)
         except Failure:
             self.kill()
             raise
@@ -131,6 +131,9 @@ class Target:
 
     def read(self, wait=30.0):
         """The next line of the target, as an object."""
+        return json.loads(self.read_line(wait))
+
+    def read_line(self, wait=30.0):
         end = time.monotonic() + wait
         fd = self.process.stdout.fileno()
         while b"\n" not in self.buffer:
@@ -141,7 +144,27 @@ class Target:
                 require(got, "the target closed its output", self.story())
                 self.buffer += got
         line, self.buffer = self.buffer.split(b"\n", 1)
-        return json.loads(line)
+        return line
+
+    def rest(self, wait=30.0):
+        """All that it says until it closes its output."""
+        end = time.monotonic() + wait
+        fd = self.process.stdout.fileno()
+        while True:
+            left = end - time.monotonic()
+            require(left > 0, "the target did not end in %.0f s" % wait, self.story())
+            if select.select([fd], [], [], left)[0]:
+                got = os.read(fd, 1 << 16)
+                if not got:
+                    return self.buffer
+                self.buffer += got
+
+    @property
+    def complaint(self):
+        """The last line of its stderr."""
+        self.errors.seek(0)
+        lines = self.errors.read().decode("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else ""
 
     def silent(self):
         """True if the target has said nothing that was not read."""

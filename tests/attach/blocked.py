@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""Blocked and idle targets: attach works, or ends in time with the reason,
+and after a failure nothing of ours acts later."""
+import signal
+import time
+
+from process import require, require_equal, state, wait_until
+
+MODES = ("sleep", "epoll", "select", "join", "lock", "event_loop", "many_timers")
+
+
+def wake(target, mode):
+    if mode == "sleep":
+        target.process.send_signal(signal.SIGUSR1)
+
+
+def idle_targets(context):
+    """Asleep in each way: attach works, the sleep goes on, no early return."""
+    for mode in MODES:
+        with context.target("blocked.py") as target:
+            target.send("block", mode)
+            target.read()
+            if mode != "many_timers":
+                wait_until(lambda: state(target.pid) == "S", 5, "the target to block")
+            context.tool.attach(target, "--rate", "16KiB")
+            require(target.silent(), "the target woke up: " + mode)
+            status = context.tool.status(target)
+            require_equal(status["hooks"], "on", "hooks while blocked: " + mode)
+            wake(target, mode)
+            if mode != "sleep":
+                target.send("ping", 1)
+            require_equal(target.answer(), mode, "answer")
+            if mode != "sleep":
+                require_equal(target.answer(), 1, "answer")
+            target.ask("keep", 3000, 600)
+            require(context.tool.status(target)["samples"]["taken"] > 40, "samples")
+
+
+def gil_is_released_in_time(context):
+    """The GIL is held for a while, less than the timeout: attach waits."""
+    with context.target("blocked.py") as target:
+        target.send("hold", 1.5)
+        target.read()
+        got = context.tool.attach(target, "--timeout", "20s")
+        held = target.answer()
+        require(held >= 1.5, "the call returned early: %r" % held)
+        require(got["total_ns"] < 15e9, "attach took too long", got)
+        context.tool.still_served(target)
+
+
+def timed_out_attach_acts_no_more(context):
+    """The GIL is held beyond the timeout: an error in time, then nothing."""
+    tool = context.tool
+    held, timeout = (30, 5) if context.full else (5, 1.5)
+    with context.target("blocked.py") as target:
+        target.send("hold", held)
+        target.read()
+        start = time.monotonic()
+        answer = tool.run("attach", target.pid, *tool.attach_options(),
+                          "--timeout", "%gs" % timeout, "--format", "json")
+        took = time.monotonic() - start
+        require(answer.status in (tool.status_of["gil-timeout"], tool.status_of["timeout"],
+                                  tool.status_of["no-safe-point"]), "status", answer)
+        require(timeout - 0.5 <= took <= timeout + 2, "ended after %.1f s, asked for %g" % (
+            took, timeout), answer)
+        context.note("after %.2f s: %s" % (took, answer.error["error"]))
+        require(target.silent(), "the C call was cut short")
+        tool.no_trace(target)
+        tool.refused("not-attached", "status", target.pid)
+        after = target.answer(held + 10)
+        require(after >= held, "the call returned early: %r" % after)
+        require_equal(target.ask("allocators"), target.before, "allocators after the call")
+        require_equal(target.ask("check"), target.work, "answer after the call")
+        tool.no_trace(target)
+        tool.attach(target, "--rate", "16KiB")
+        target.ask("keep", 3000, 600)
+        require(tool.status(target)["samples"]["taken"] > 40, "samples of the new attach")
+
+
+def ctrl_c_leaves_nothing(context):
+    """The command is interrupted while it waits for the GIL."""
+    import subprocess
+    tool = context.tool
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        with context.target("blocked.py") as target:
+            target.send("hold", 3)
+            target.read()
+            command = subprocess.Popen(
+                [tool.program, "attach", str(target.pid), "--timeout", "20s"]
+                + tool.attach_options(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                command.wait(0.3 + context.random.random())
+            except subprocess.TimeoutExpired:
+                pass
+            command.send_signal(number)
+            command.wait(10)
+            require(target.answer() >= 3, "the C call was cut short")
+            require_equal(target.ask("check"), target.work, "answer")
+            # The payload may have come up after all: it answers, or nothing is there.
+            answer = tool.run("status", target.pid, "--format", "json")
+            require(answer.status in (0, tool.status_of["not-attached"]), "status", answer)
+            if number != signal.SIGKILL:
+                require(answer.status != 0, "an interrupted attach went on", answer)
+            target.attached = answer.status == 0
+
+
+def unattended(context, how, wait):
+    """Status and output of targets/ending.py without us."""
+    key = "ending %s" % how
+    if key not in context.shared:
+        context.shared[key] = ending(context, how, wait, None)
+    return context.shared[key]
+
+
+def ending(context, how, wait, during):
+    """Run targets/ending.py; `during(target)` is called while it works."""
+    with context.target("ending.py", how, wait, unchanged=False,
+                        text=True) as target:
+        target.process.stdin.write(b"\n")
+        target.process.stdin.flush()
+        if during:
+            during(target)
+        output = target.rest(30)
+        status = target.wait()
+        return status, output, target.complaint
+
+
+ENDINGS = ("return", "exit", "_exit", "raise", "term", "daemons", "late", "forks",
+           "spawns", "exec")
+
+
+def target_ends_meanwhile(context):
+    """It exits, forks or execs while we attach, at a random moment."""
+    tool = context.tool
+    outcomes = {}
+
+    def attach(target):
+        wait = context.random.uniform(0, 0.03)
+        time.sleep(wait)  # a random moment, not a synchronisation
+        answer = tool.run("attach", target.pid, *tool.attach_options(), "--timeout", "5s",
+                          "--rate", "4KiB", "--format", "json")
+        word = "attached" if answer.status == 0 else answer.error["error"]
+        outcomes[word] = outcomes.get(word, 0) + 1
+        require(word in ("attached", "exited", "no-such-process", "zombie", "finalising",
+                         "not-initialised", "pid-reused", "no-safe-point", "timeout",
+                         "not-python", "gil-timeout", "loading", "socket-failed",
+                         "uninterruptible"),
+                "an unexpected error", answer)
+
+    for how in ENDINGS:
+        alone = unattended(context, how, 20)
+        for _ in range(30 if context.full else 6):
+            with_us = ending(context, how, context.random.randrange(60), attach)
+            require_equal(with_us, alone, "status, output, complaint of %r" % how)
+    context.note(", ".join("%s %d" % o for o in sorted(outcomes.items())))
+
+
+CASES = [idle_targets, gil_is_released_in_time, timed_out_attach_acts_no_more,
+         ctrl_c_leaves_nothing, target_ends_meanwhile]

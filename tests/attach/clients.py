@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT
+"""Bad clients on the socket: garbage, half requests, slow and dead ones.
+After each the target answers a correct status."""
+import socket
+import time
+
+from process import require, require_equal
+
+
+class Raw:
+    """A client that behaves as badly as the test wants."""
+
+    def __init__(self, context, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(30)
+        if path.startswith("@"):
+            path = "\0" + path[1:]
+        else:
+            path = context.row.inside(path)
+        self.socket.connect(path)
+
+    def send(self, data):
+        """Send what it takes; it may hang up on us."""
+        try:
+            self.socket.sendall(data)
+            return True
+        except OSError:
+            return False
+
+    def line(self):
+        """The first line of an answer, b"" if it hung up."""
+        got = b""
+        try:
+            while not got.endswith(b"\n"):
+                one = self.socket.recv(1)
+                if not one:
+                    break
+                got += one
+        except ConnectionError:
+            pass
+        return got
+
+    def close(self):
+        self.socket.close()
+
+
+def garbage_on_the_socket(context):
+    tool = context.tool
+    garbage = bytes(context.random.getrandbits(8) for _ in range(1 << 16))
+    requests = [b"\n", b"\0\n", b"NONSENSE\n", b"RATE\n", b"RATE x\n", b"RATE -1\n",
+                b"RATE 0\n", b"RATE 99999999999999999999\n", b"RATE 1e3\n", b"rate 4096\n",
+                b"STATUS now\n", b"SNAPSHOT /etc/passwd\n", b"GET / HTTP/1.0\r\n\r\n",
+                b"A" * 255 + b"\n", b"A" * 256 + b"\n", b"A" * 4096 + b"\n",
+                "\u202eSTATUS\n".encode(), b"\x1b[2J\n", b"%s%n\n"]
+    with context.target("maker.py") as target:
+        path = tool.attach(target, "--rate", "32KiB")["socket"]
+        for request in requests:
+            client = Raw(context, path)
+            client.send(request)
+            answer = client.line()
+            client.close()
+            require(answer.startswith(b"ERR "), "answer to %r" % request[:40], answer)
+            word = answer.split()[1].decode()
+            require(word in ("bad-request", "bad-rate"), "word for %r" % request[:40], answer)
+            require(not [c for c in answer[:-1] if c < 32 or c == 127], "raw bytes", answer)
+        for size in (1 << 16, 1 << 20):
+            client = Raw(context, path)
+            client.send((garbage * 16)[:size].replace(b"\n", b"x"))
+            require(client.line()[:4] in (b"ERR ", b""), "answer to garbage")
+            client.close()
+        client = Raw(context, path)
+        client.send(garbage * 16)
+        client.close()
+        require_equal(tool.still_served(target)["rate"], 32768, "rate after garbage")
+
+
+def half_a_request(context):
+    """Half a request and silence: others are served, and it is let go."""
+    tool = context.tool
+    with context.target("maker.py") as target:
+        path = tool.attach(target)["socket"]
+        client = Raw(context, path)
+        client.send(b"STAT")
+        tool.still_served(target)
+        client.send(b"US\n")
+        require(client.line().startswith(b"OK "), "the request in two halves")
+        client.close()
+        dead = Raw(context, path)
+        dead.send(b"SNAPSH")
+        dead.close()
+        tool.still_served(target)
+        silent = Raw(context, path)
+        start = time.monotonic()
+        silent.send(b"STA")
+        require(silent.line()[:4] in (b"", b"ERR "), "a silent client got an answer")
+        require(5 < time.monotonic() - start < 25, "a silent client is let go after 10 s")
+        silent.close()
+        tool.still_served(target)
+
+
+def slow_and_dead_clients(context):
+    """A client that does not read, many at once, and one that vanishes."""
+    tool = context.tool
+    with context.target("maker.py") as target:
+        path = tool.attach(target, "--rate", "256")["socket"]
+        target.ask("keep", 60000, 200)
+        slow = Raw(context, path)
+        slow.send(b"SNAPSHOT\n")
+        for _ in range(3):
+            dead = Raw(context, path)
+            dead.send(b"SNAPSHOT\n")
+            dead.socket.recv(100)
+            dead.close()
+        start = time.monotonic()
+        require_equal(target.ask("check"), target.work, "answer beside a slow client")
+        require(time.monotonic() - start < 5, "a slow client delays the target")
+        tool.still_served(target)
+        slow.close()
+        crowd = [Raw(context, path) for _ in range(12)]
+        answers = []
+        for client in crowd:
+            client.send(b"STATUS\n")
+        for client in crowd:
+            answers.append(client.line()[:8])
+        require(sum(a.startswith(b"OK ") for a in answers) >= 6, "clients served", answers)
+        require(all(a.startswith((b"OK ", b"ERR busy")) or not a for a in answers),
+                "answers", answers)
+        for client in crowd:
+            client.close()
+        tool.still_served(target)
+
+
+def pipelined_requests(context):
+    """Several requests in one write are answered one by one."""
+    with context.target("maker.py") as target:
+        path = context.tool.attach(target, "--rate", "64KiB")["socket"]
+        client = Raw(context, path)
+        client.send(b"STATUS\nRATE 8192\nSTATUS\n")
+        got = []
+        for _ in range(3):
+            head = client.line()
+            require(head.startswith(b"OK "), "answer", head)
+            length, body = int(head.split()[1]), b""
+            while len(body) < length:
+                more = client.socket.recv(length - len(body))
+                require(more, "the answer was cut short")
+                body += more
+            got.append(body)
+        client.close()
+        require(b"rate 65536\n" in got[0] and b"rate 8192\n" in got[2], "rates", *got)
+        require_equal(got[1].strip(), b"65536", "body of RATE: the old rate")
+        context.tool.still_served(target)
+
+
+CASES = [garbage_on_the_socket, half_a_request, slow_and_dead_clients, pipelined_requests]

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""Rate 1: every allocation is a sample, so every number is exact."""
+from process import require, require_equal
+
+
+def row_of(report, target, line):
+    rows = [r for r in report["rows"] if (r["file"], r["line"]) == (target.file, line)]
+    require(len(rows) == 1, "one row for line %d" % line, rows or report["rows"][:8])
+    return rows[0]
+
+
+def require_exact(number, truth, what):
+    require_equal(number["estimate"], truth, what)
+    require_equal((number["low"], number["high"]), (truth, truth), what + ", interval")
+
+
+def every_allocation_is_counted(context):
+    """Known blocks at a known line: bytes, objects, interval of length 0."""
+    with context.target("maker.py") as target:
+        context.tool.attach(target, "--rate", "1")
+        line = target.ask("keep", 5000, 633)
+        churned = target.ask("churn", 3000, 700)
+        live = context.tool.report(target)
+        row = row_of(live, target, line)
+        require_equal(row["function"], "keep", "function")
+        # the list that holds them grows at the same line
+        blocks = row["objects"]["estimate"]
+        require(5000 <= blocks <= 5001, "5000 blocks and a list: %r" % blocks, row)
+        require(5000 * 633 <= row["bytes"]["estimate"] <= 5000 * 633 + 60000, "bytes", row)
+        require_equal(row["bytes"]["low"], row["bytes"]["high"], "interval at rate 1")
+        require(not [r for r in live["rows"] if r["line"] == churned and r["bytes"]["estimate"]
+                     and r["file"] == target.file], "a freed block is still shown")
+        made = row_of(context.tool.report(target, "--of", "allocated"), target, churned)
+        require_exact(made["bytes"], 3000 * 700, "bytes allocated and freed")
+        require_exact(made["objects"], 3000, "objects allocated and freed")
+
+
+def frees_are_seen(context):
+    """Both paths of free: small blocks, blocks beyond pymalloc, realloc."""
+    with context.target("maker.py") as target:
+        context.tool.attach(target, "--rate", "1")
+        for size in (64, 512, 600, 5000, 200000):
+            line = target.ask("keep", 200, size)
+            report = context.tool.report(target)
+            row = row_of(report, target, line)
+            require(row["objects"]["estimate"] >= 200, "blocks of %d" % size, row)
+            target.ask("drop")
+            rows = context.tool.report(target)["rows"]
+            left = [r for r in rows if (r["file"], r["line"]) == (target.file, line)
+                    and r["objects"]["estimate"] > 1]
+            require(not left, "freed blocks of %d are still shown" % size, left)
+
+
+def realloc_moves_the_record(context):
+    """A block that grew belongs to its last grower, with its last size."""
+    with context.target("maker.py") as target:
+        context.tool.attach(target, "--rate", "1")
+        line, length = target.ask("grow", 400, 1000)
+        row = row_of(context.tool.report(target), target, line)
+        require(length <= row["bytes"]["estimate"] <= 1.3 * length + 4096, "bytes", row, length)
+        require(row["objects"]["estimate"] <= 3, "a grown block is one object", row)
+
+
+def totals_agree(context):
+    """Two ways to count, one truth: the counters and the samples."""
+    with context.target("maker.py") as target:
+        context.tool.attach(target, "--rate", "1")
+        before = context.tool.status(target)
+        target.ask("keep", 1000, 100)
+        target.ask("churn", 2000, 3000)
+        target.ask("in_threads", 20, 50, 900)
+        status = context.tool.status(target)
+        asked, seen = status["requested"], status["estimated"]
+        slack = asked["uncounted_max"]
+        require(abs(asked["bytes"] - seen["bytes"]["estimate"]) <= slack,
+                "bytes: exact %r, from the samples %r" % (asked, seen["bytes"]))
+        require(asked["bytes"] - before["requested"]["bytes"]
+                >= 1000 * 100 + 2000 * 3000 + 1000 * 900 - slack, "bytes too few", asked)
+        if asked.get("calls") is not None:
+            require(abs(asked["calls"] - seen["calls"]["estimate"]) <= slack + 64,
+                    "calls: exact %r, from the samples %r" % (asked, seen["calls"]))
+
+
+def low_rates_keep_frees(context):
+    """Rates from 1 to 4 KiB, where free is hooked, and above."""
+    with context.target("maker.py") as target:
+        context.tool.attach(target, "--rate", "100")
+        for rate in ("100", "1KiB", "4KiB", "5KiB"):
+            context.tool.good("rate", target.pid, rate)
+            target.ask("keep", 20000, 100)
+            target.ask("drop")
+            status = context.tool.status(target)
+            taken, live = status["samples"]["taken"], status["samples"]["live"]
+            require(live * 4 < taken, "%d of %d samples live at %s" % (live, taken, rate))
+
+
+CASES = [every_allocation_is_counted, frees_are_seen, realloc_moves_the_record,
+         totals_agree, low_rates_keep_frees]

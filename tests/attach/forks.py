@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""A fork gives an unhooked, working child, and the parent samples on."""
+from process import our_threads, require, require_equal, wait_until
+
+
+def children_are_clean(context, target, times):
+    got = target.ask("fork", times, target.before, wait=120)
+    for status, facts in got["children"]:
+        require_equal(status, 7 << 8, "status of the child")
+        require_equal(facts["original"], True, "allocators of the child are the original ones")
+        require_equal(facts["check"], target.work, "answer of the child")
+        require("pyattach" not in facts["threads"], "a thread of ours in the child", facts)
+        require_equal(facts["sockets"], [], "sockets in the child")
+    return got["warnings"]
+
+
+def fifty_forks(context):
+    """Children are unhooked and work; the parent is served all the while."""
+    tool = context.tool
+    with context.target("forking.py") as target:
+        got = tool.attach(target, "--rate", "4KiB")
+        children_are_clean(context, target, 50)
+        target.ask("check")
+        wait_until(lambda: our_threads(target.pid), 5, "our thread to come back")
+        before = tool.still_served(target)["samples"]["taken"]
+        target.ask("keep", 2000, 1000)
+        status = tool.still_served(target)
+        require(status["samples"]["taken"] > before + 300, "the parent no longer samples")
+        require_equal(len(our_threads(target.pid)), 1, "threads of ours")
+        require_equal(tool.attach(target)["socket"], got["socket"], "socket")
+
+
+def fork_warns_of_nothing(context):
+    """3.12 and later warn of threads at fork: ours must not be seen."""
+    if context.row.minor < 12:
+        context.skip("no such warning before 3.12")
+    with context.target("forking.py") as target:
+        require_equal(target.ask("fork_with_a_thread"), 1, "the control must warn")
+        context.tool.attach(target, "--rate", "64KiB")
+        warned = children_are_clean(context, target, 50)
+        require_equal(warned, [], "warnings of os.fork()")
+        require_equal(target.ask("fork_with_a_thread"), 1, "the control must warn, attached")
+
+
+def requests_between_forks(context):
+    """A status asked while it forks without pause is answered in time."""
+    tool = context.tool
+    with context.target("forking.py") as target:
+        tool.attach(target, "--rate", "64KiB")
+        for _ in range(5):
+            target.send("fork", 30, target.before)
+            require_equal(tool.status(target)["hooks"], "on", "hooks amid forks")
+            tool.report(target)
+            for status, _ in target.answer(60)["children"]:
+                require_equal(status, 7 << 8, "status of the child")
+
+
+def other_ways_to_a_child(context):
+    """subprocess, posix_spawn, system, multiprocessing's pool."""
+    with context.target("forking.py") as target:
+        context.tool.attach(target, "--rate", "4KiB")
+        require_equal(target.ask("spawn", 10), "good", "spawned programs")
+        for _ in range(3):
+            require_equal(target.ask("pool", 3), 10000, "answer of the pool")
+        wait_until(lambda: our_threads(target.pid), 5, "our thread to come back")
+        context.tool.still_served(target)
+
+
+def attach_to_a_child(context):
+    """A child of an attached process: not attached, and attachable."""
+    tool = context.tool
+    with context.target("forking.py") as target:
+        first = tool.attach(target, "--rate", "64KiB")
+        child = target.ask("child_that_stays")
+        try:
+            tool.refused("not-attached", "status", child)
+            got = tool.good("attach", child, *tool.attach_options())
+            require(got["socket"] != first["socket"], "the child has its own socket")
+            require_equal(tool.good("status", child)["hooks"], "on", "hooks of the child")
+            require_equal(tool.good("detach", child)["hooks"], "off", "hooks of the child")
+        finally:
+            require_equal(target.ask("end_child", child), 15, "status of the child")
+        tool.still_served(target)
+
+
+def exec_ends_it(context):
+    """exec gives a new program: not attached, attachable, same pid."""
+    tool = context.tool
+    with context.target("forking.py") as target:
+        tool.attach(target, "--rate", "64KiB")
+        target.send("execute")
+        target.attached = False
+        require_equal(target.read()["ready"], target.hello["ready"], "pid after exec")
+        target.before = target.ask("allocators")
+        tool.refused("not-attached", "status", target.pid)
+        tool.attach(target, "--rate", "4KiB")
+        target.ask("keep", 2000, 1000)
+        require(tool.still_served(target)["samples"]["taken"] > 300, "samples after exec")
+
+
+CASES = [fifty_forks, fork_warns_of_nothing, requests_between_forks,
+         other_ways_to_a_child, attach_to_a_child, exec_ends_it]

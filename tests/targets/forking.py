@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""Forks on demand; each child reports what it is before it ends."""
+import json
+import os
+import subprocess
+import sys
+import threading
+import warnings
+
+import talk
+
+KEPT = []
+SEEN = []
+warnings.simplefilter("always")
+
+
+def show(message, *rest, **more):
+    if "fork" in str(message):
+        SEEN.append(str(message))
+
+
+warnings.showwarning = show
+
+
+def in_child(out, before):
+    """What the child finds; never returns."""
+    status = 1
+    try:
+        facts = {
+            "original": talk.allocators() == before,
+            "check": talk.check_work(),
+            "threads": sorted(open("/proc/self/task/%s/comm" % t).read().strip()
+                              for t in os.listdir("/proc/self/task")),
+            "sockets": [n for n in (os.readlink("/proc/self/fd/%s" % f)
+                                    for f in list_fds()) if n.startswith("socket:")],
+        }
+        os.write(out, json.dumps(facts).encode())
+        status = 7
+    finally:
+        os._exit(status)
+
+
+def list_fds():
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            os.readlink("/proc/self/fd/" + fd)
+            found.append(fd)
+        except OSError:
+            pass
+    return found
+
+
+def fork(times, before):
+    """Fork; what each child said, and the warnings about threads."""
+    del SEEN[:]
+    children = []
+    for _ in range(times):
+        inlet, out = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(inlet)
+            in_child(out, before)
+        os.close(out)
+        with os.fdopen(inlet, "rb") as stream:
+            text = stream.read()
+        status = os.waitpid(pid, 0)[1]
+        children.append([status, json.loads(text) if text else None])
+        KEPT.append(bytes(5000))
+        del KEPT[:-50]
+    return {"children": children, "warnings": list(SEEN)}
+
+
+def fork_with_a_thread():
+    """The control: with a second thread of its own python must warn."""
+    del SEEN[:]
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    stop.set()
+    thread.join()
+    return len(SEEN)
+
+
+def spawn(times):
+    """subprocess, posix_spawn, system: ways that do not fork in Python."""
+    for _ in range(times):
+        got = subprocess.run([sys.executable, "-S", "-c", "print(6 * 7)"],
+                             stdout=subprocess.PIPE)
+        if (got.returncode, got.stdout) != (0, b"42\n"):
+            return repr(got)
+        pid = os.posix_spawn(sys.executable, [sys.executable, "-S", "-c", "exit(3)"], {})
+        if os.waitpid(pid, 0)[1] != 3 << 8:
+            return "posix_spawn"
+        if os.system("exit 5") != 5 << 8:
+            return "system"
+    return "good"
+
+
+def pool(processes):
+    """multiprocessing by fork, the usual user of all this."""
+    import multiprocessing
+    context = multiprocessing.get_context("fork")
+    with context.Pool(processes) as workers:
+        return sum(workers.map(abs, range(-100, 100)))
+
+
+def execute():
+    """Become another program, the same one, without a payload."""
+    os.execv(sys.executable, [sys.executable, __file__])
+
+
+def keep(count, size):
+    for _ in range(count):
+        KEPT.append(bytes(size - 33))
+    return keep.__code__.co_firstlineno + 2
+
+
+def child_that_stays():
+    """A child that waits for the end of its input; its pid."""
+    pid = os.fork()
+    if pid == 0:
+        inlet, out = os.pipe()
+        os.close(0)
+        os.read(inlet, 1)
+        os._exit(0)
+    return pid
+
+
+def end_child(pid):
+    os.kill(pid, 15)
+    return os.waitpid(pid, 0)[1]
+
+
+talk.serve(fork=fork, fork_with_a_thread=fork_with_a_thread, spawn=spawn, pool=pool,
+           execute=execute, keep=keep, child_that_stays=child_that_stays,
+           end_child=end_child)
