@@ -24,7 +24,8 @@ KIND_NAMES = {C['KIND_SITES']: 'sites', C['KIND_STRINGS']: 'strings',
               C['KIND_LIVE']: 'live'}
 FIXED_SITES = {C['SITE_EVICTED']: '<evicted>', C['SITE_FULL']: '<stacks full>',
                C['SITE_NO_PYTHON']: '<no Python frame>'}
-UNKNOWN = '<unknown>'
+RATE_MAX = 1 << 40
+SIZE_MAX = 1 << 62
 
 
 class Region:
@@ -45,8 +46,7 @@ class Damage:
 
     TEXTS = {
         'in-flight': 'records were being written when the process stopped',
-        'bad-records': 'live records have a wrong checksum',
-        'bad-sites': 'live records name a site that does not exist',
+        'bad-records': 'live records are wrong',
         'bad-stacks': 'links of stacks lead nowhere',
         'bad-strings': 'names lie outside of the strings',
         'missing': 'live records that the directory counts are missing',
@@ -98,10 +98,16 @@ class Table:
         self.damage = Damage()
         self.snapshot = bool(memory.kind == 'image')
         self.regions = self._regions()
-        self._cache = {}
-        self._sums = None
+        self._cache, self._names = {}, {}
+        self._sums = {}
+        self.rate_max = 0       # the largest of a live sample
 
     # -- the directory
+
+    def holds_samples(self):
+        """Only these states have a table beside the directory."""
+        return self.fields['state'] in (C['STATE_ATTACHED'],
+                                        C['STATE_FORKED'])
 
     def text(self, field):
         """A text field of the directory, as bytes up to its NUL."""
@@ -128,11 +134,12 @@ class Table:
             elif best is None or generation > best[0]:
                 best = (generation, which, base)
         if best is None:
-            if self.damage.counts:
+            if self.holds_samples() and self.damage.counts:
                 raise NoTable('damaged', 'the directory at 0x%x has no valid '
                               'set of regions' % self.address,
                               'look for another core of the same process')
-            return {}           # the attach had not come so far
+            self.damage = Damage()
+            return {}           # withdrawn, or the attach never came so far
         self.generation = best[0]
         return self._read_set(best[1], best[2])
 
@@ -195,23 +202,25 @@ class Table:
 
     # -- strings, frames, nodes, sites
 
+    def raw(self, kind):
+        """The bytes of a region, read once."""
+        if kind not in self._cache:
+            self._cache[kind] = self._read(kind)[0]
+        return self._cache[kind]
+
     def name(self, offset):
         """The bytes of a string; b'' for offset 0; b'?' where damaged."""
-        if 'strings' not in self._cache:
-            self._cache['strings'] = self._read('STRINGS')[0]
-            self._cache['names'] = {}
-        names = self._cache['names']
-        if offset not in names:
-            names[offset] = self._name(offset)
-        return names[offset]
+        if offset not in self._names:
+            self._names[offset] = self._name(offset)
+        return self._names[offset]
 
     def _name(self, offset):
         if not offset:
             return b''
-        data = self._cache['strings']
+        data = self.raw('STRINGS')
         if offset + 4 <= len(data):
             length, = struct.unpack_from('<I', data, offset)
-            if offset % 4 == 0 and length <= len(data) - offset - 4:
+            if length <= len(data) - offset - 4:
                 return data[offset + 4:offset + 4 + length]
         self.damage.add('bad-strings')
         return b'?'
@@ -320,41 +329,59 @@ class Table:
         """Every good live sample."""
         for data, size in self.chunks():
             for base in range(0, len(data), size):
-                yield Sample(LIVE.read(data, base))
+                sample = Sample(LIVE.read(data, base))
+                if (1 <= sample.rate <= RATE_MAX and sample.domain <= 2
+                        and sample.size < SIZE_MAX
+                        and sample.site < len(self.sites())):
+                    yield sample
 
-    def live_sums(self):
-        """{site: Sum} of the live samples."""
-        if self._sums is not None:
-            return self._sums
-        sums, count, weights = {}, 0, {}
-        number = len(self.sites())
-        for data, size in self.chunks():
-            form = struct.Struct(_form(LIVE, ('size', 'rate', 'site'), size))
-            for length, rate, site in form.iter_unpack(data):
-                if (length, rate) not in weights:
-                    if len(weights) > 65536:
-                        weights.clear()
-                    weights[length, rate] = weigh(length, rate)
-                w, wv, wm, o, ov, om = weights[length, rate]
-                if site >= number:
-                    self.damage.add('bad-sites')
-                    site = 0
-                total = sums.get(site)
-                if total is None:
-                    total = sums[site] = Sum()
-                total.samples += 1
-                total.bytes += w
-                total.bytes_variance += wv
-                total.objects += o
-                total.objects_variance += ov
-                if wm > total.bytes_weight_max:
-                    total.bytes_weight_max = wm
-                if om > total.objects_weight_max:
-                    total.objects_weight_max = om
-            count += len(data) // size
-        self._compare(count)
-        self._sums = sums
-        return sums
+    def live_sums(self, by='site'):
+        """{(site, thread or domain or 0): Sum} of the live samples; `by`
+        says which."""
+        if by not in self._sums:
+            sums, count = {}, 0
+            for data, size in self.chunks():
+                self._add_chunk(sums, data, size, by)
+                count += len(data) // size
+            self._compare(count)
+            self._sums[by] = {key: Sum(row) for key, row in sums.items()}
+        return self._sums[by]
+
+    def _add_chunk(self, sums, data, size, by):
+        """The loop over all samples: plain lists and locals, for speed."""
+        weights, number, now = {}, len(self.sites()), self.now_ns()
+        rows = struct.iter_unpack(_form(LIVE, ('size', 'rate', 'birth_ns',
+                                               'site', 'thread'), size), data)
+        domains = data[LIVE.offsets['domain']::size]
+        for (length, rate, birth, site, thread), domain in zip(rows, domains):
+            weight = weights.get((length, rate))
+            if weight is None:
+                sane = 1 <= rate <= RATE_MAX and length < SIZE_MAX
+                weight = weights[length, rate] = sane and weigh(length, rate)
+                self.rate_max = max(self.rate_max, sane and rate)
+            if not weight or site >= number or domain > 2:
+                self.damage.add('bad-records')
+                continue
+            key = (site, 0 if by == 'site' else
+                   thread if by == 'thread' else domain)
+            total = sums.get(key)
+            if total is None:
+                total = sums[key] = [0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0]
+            w, wv, wm, o, ov, om = weight
+            age = now - birth
+            total[0] += 1
+            total[1] += w
+            total[2] += wv
+            total[4] += o
+            total[5] += ov
+            if wm > total[3]:
+                total[3] = wm
+            if om > total[6]:
+                total[6] = om
+            if age > 0:
+                total[7] += w * (age / 1e9)
+                if age > total[8]:
+                    total[8] = age
 
     def _compare(self, count):
         """Counted against what the directory says."""
@@ -365,13 +392,13 @@ class Table:
                 self.damage.add('missing', lost)
 
     def allocated_sums(self):
-        """{site: Sum} of all samples ever taken."""
+        """{(site, 0): Sum} of all samples ever taken."""
         sums = {}
         for index, row in enumerate(self.sites()):
             fields = dict(zip(SITE.names, row))
             if not index or not fields['allocated_samples']:
                 continue
-            total = sums[index] = Sum()
+            total = sums[index, 0] = Sum()
             total.samples = fields['allocated_samples']
             for name in ('bytes', 'objects'):
                 for part in ('', '_variance', '_weight_max'):

@@ -28,27 +28,17 @@ def weigh(size, rate):
 
 
 class Sum:
-    """Sums over samples, of one site or of many."""
+    """Sums over samples, of one site or of many.  age_bytes is the sum of
+    weight x age in seconds."""
 
     __slots__ = ('samples', 'bytes', 'bytes_variance', 'bytes_weight_max',
-                 'objects', 'objects_variance', 'objects_weight_max')
+                 'objects', 'objects_variance', 'objects_weight_max',
+                 'age_bytes', 'oldest_ns')
 
-    def __init__(self):
-        self.samples = 0
-        self.bytes = self.bytes_variance = self.bytes_weight_max = 0.0
-        self.objects = self.objects_variance = self.objects_weight_max = 0.0
-
-    def add_sample(self, size, rate, times=1):
-        w, wv, wm, o, ov, om = weigh(size, rate)
-        self.samples += times
-        self.bytes += times * w
-        self.bytes_variance += times * wv
-        self.objects += times * o
-        self.objects_variance += times * ov
-        if wm > self.bytes_weight_max:
-            self.bytes_weight_max = wm
-        if om > self.objects_weight_max:
-            self.objects_weight_max = om
+    def __init__(self, values=(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)):
+        (self.samples, self.bytes, self.bytes_variance, self.bytes_weight_max,
+         self.objects, self.objects_variance, self.objects_weight_max,
+         self.age_bytes, self.oldest_ns) = values
 
     def add(self, more):
         self.samples += more.samples
@@ -60,6 +50,8 @@ class Sum:
                                     more.bytes_weight_max)
         self.objects_weight_max = max(self.objects_weight_max,
                                       more.objects_weight_max)
+        self.age_bytes += more.age_bytes
+        self.oldest_ns = max(self.oldest_ns, more.oldest_ns)
 
 
 def chi_squared(z, freedom):

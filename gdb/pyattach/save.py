@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""Write a decoded table as a snapshot file that every reader accepts.
+
+Only what is sound is written: records that were in flight or harmed are left
+out, links that lead nowhere are cut, so that the file is whole though the
+core was not.
+"""
+import struct
+import zlib
+
+from .layout import (CONSTANTS as C, DIRECTORY, FRAME, LIVE, NODE, REGION,
+                     SET, SITE)
+
+PAD = 8
+
+
+def _strings(table):
+    return table.raw('STRINGS') or bytes(4)
+
+
+def _sound_name(strings, offset):
+    if offset + 4 > len(strings):
+        return 0
+    length, = struct.unpack_from('<I', strings, offset)
+    return offset if length <= len(strings) - offset - 4 else 0
+
+
+def _frames(table, strings):
+    rows = table.frames() or [(0, 0, 0, 0)]
+    return b''.join([FRAME.pack(
+        file=_sound_name(strings, f), function=_sound_name(strings, n),
+        line=line, first_line=first) for f, n, line, first in rows]), len(rows)
+
+
+def _nodes(table, n_frames):
+    rows = table.nodes() or [(0, 0)]
+    out = [NODE.pack()]
+    for index, (parent, frame) in enumerate(rows[1:], 1):
+        if parent >= index or frame >= n_frames:
+            parent = frame = 0
+        out.append(NODE.pack(parent=parent, frame=frame))
+    return b''.join(out), len(rows)
+
+
+def _sites(table, n_nodes):
+    out = []
+    for row in table.sites() or [(0,) * len(SITE.names)]:
+        fields = dict(zip(SITE.names, row))
+        doubles = [fields[name] for name in SITE.names
+                   if isinstance(fields[name], float)]
+        if (fields['node'] >= n_nodes or fields['domain'] > 2
+                or not all(0 <= v < float('inf') for v in doubles)):
+            fields = {}
+        else:
+            fields['seq'] &= ~1     # it may have been in flight
+        out.append(SITE.pack(**fields))
+    return b''.join(out)
+
+
+def _live(table):
+    out = [bytes(LIVE.size)]
+    keep = {s.id for s in table.samples()}
+    for data, size in table.chunks():
+        for base in range(0, len(data), size):
+            if LIVE.get(data, 'id', base) in keep:
+                out.append(data[base:base + LIVE.size])
+    return b''.join(out)
+
+
+def _place(parts):
+    """(directory page without checksums of its own, the regions' bytes)."""
+    page = bytearray(C['IMAGE_PAGE'])
+    base = DIRECTORY.offsets['set']
+    first = base + SET.offsets['region']
+    body = bytearray()
+    for index, (kind, elem_size, data) in enumerate(parts):
+        row = REGION.pack(kind=kind, elem_size=elem_size, address=0,
+                          file_offset=len(page) + len(body),
+                          capacity=len(data) // elem_size)
+        at = first + index * REGION.size
+        page[at:at + REGION.size] = row
+        struct.pack_into('<Q', page, DIRECTORY.offsets['count'] + 8 * index,
+                         len(data) // elem_size)
+        struct.pack_into('<I', page, DIRECTORY.offsets['region_crc']
+                         + 4 * index, zlib.crc32(data))
+        body += data + bytes(-len(data) % PAD)
+    SET.put(page, 'generation', 1, base)
+    SET.put(page, 'n_regions', len(parts), base)
+    crc = zlib.crc32(page[base:base + SET.offsets['crc']])
+    SET.put(page, 'crc', zlib.crc32(page[first:base + SET.size], crc), base)
+    return page, body
+
+
+def _identity(table, page):
+    """The directory's own fields, with what a snapshot adds."""
+    fields = dict(table.fields)
+    fields['flags'] |= C['FLAG_SNAPSHOT']
+    fields['minor'] = C['IMAGE_MINOR']
+    fields['header_size'] = DIRECTORY.size
+    fields['active_set'] = 0
+    if not table.snapshot:
+        fields['snapshot_realtime_ns'] = (fields['heartbeat_realtime_ns']
+                                          or fields['attached_realtime_ns'])
+        fields['snapshot_monotonic_ns'] = (fields['heartbeat_monotonic_ns']
+                                           or fields['attached_monotonic_ns'])
+    for name in DIRECTORY.names:
+        if name not in ('identity_crc', 'snapshot_crc'):
+            DIRECTORY.put(page, name, fields[name])
+    end = DIRECTORY.offsets['identity_crc']
+    DIRECTORY.put(page, 'identity_crc', zlib.crc32(page[:end]))
+    end = DIRECTORY.offsets['snapshot_crc']
+    DIRECTORY.put(page, 'snapshot_crc', zlib.crc32(page[:end]))
+
+
+def snapshot(table):
+    """The bytes of a snapshot file."""
+    strings = _strings(table)
+    frames, n_frames = _frames(table, strings)
+    nodes, n_nodes = _nodes(table, n_frames)
+    sites = _sites(table, n_nodes)
+    page, body = _place([
+        (C['KIND_SITES'], SITE.size, sites), (C['KIND_STRINGS'], 1, strings),
+        (C['KIND_FRAMES'], FRAME.size, frames),
+        (C['KIND_NODES'], NODE.size, nodes),
+        (C['KIND_LIVE'], LIVE.size, _live(table))])
+    _identity(table, page)
+    return bytes(page + body)
