@@ -84,8 +84,9 @@ enum pa_domain { PA_DOMAIN_RAW = 0, PA_DOMAIN_MEM = 1, PA_DOMAIN_OBJ = 2 };
 /*
  * One live sample.  A slot is free when `seq` is 0 or `address` is 0.  `seq`
  * is odd while the record is being written.  `check` is the low half of the
- * FNV-1a hash of all bytes from `address` on, so that zeroed or rotten pages
- * show.  The weight is not stored: P = 1 - exp(-(size + 1) / rate), except
+ * 32-bit FNV-1a hash of all bytes from `address` on, so that zeroed or rotten
+ * pages show.  The table is dense: slots below the region's count were in use
+ * at some time, and a record never moves to another slot.  The weight is not stored: P = 1 - exp(-(size + 1) / rate), except
  * that rate 1 has P = 1; bytes weigh size / P, objects 1 / P.
  */
 #define PA_LIVE_FIELDS(F)				\
@@ -107,7 +108,8 @@ enum pa_domain { PA_DOMAIN_RAW = 0, PA_DOMAIN_MEM = 1, PA_DOMAIN_OBJ = 2 };
  * One site: a stack in one domain.  `allocated_*` are sums over all samples
  * ever taken, `live_*` over those not freed yet; the variances are the
  * Horvitz-Thompson ones, sum of w^2 (1 - P) and (1 - P) / P^2.  `weight_max`
- * is the largest w (1 - P) (bytes) and (1 - P) / P (objects) seen.
+ * is the largest w (1 - P) (bytes) and (1 - P) / P (objects) seen.  An element
+ * without allocated and live samples is free or new: readers skip it.
  */
 #define PA_SITE_FIELDS(F)				\
 	F(uint32_t, seq,	"sequence")		\

@@ -180,10 +180,10 @@ static bool bit_shared(uint64_t address)
 static uint16_t check_of(const struct pa_live *r)
 {
 	const unsigned char *p = (const unsigned char *)r;
-	uint64_t hash = 0xcbf29ce484222325ull;
+	uint32_t hash = 0x811c9dc5u;	/* FNV-1a of 32 bits */
 
 	for (size_t i = HASHED; i < sizeof(*r); i++)
-		hash = (hash ^ p[i]) * 0x100000001b3ull;
+		hash = (hash ^ p[i]) * 0x01000193u;
 	return (uint16_t)hash;
 }
 
@@ -329,10 +329,9 @@ bool pa_store_insert_locked(const struct pa_sample *sample)
 	r.id = ++pa_store.last_id;
 	r.birth_ns = pa_store_clock(CLOCK_MONOTONIC);
 	d->samples_taken++;
-	d->heartbeat_monotonic_ns = r.birth_ns;
-	d->heartbeat_realtime_ns = pa_store_clock(CLOCK_REALTIME);
 	if (!r.address || !pa_thin_make_room()) {
-		d->dropped++;
+		/* others count here without the lock */
+		__atomic_fetch_add(&d->dropped, 1, __ATOMIC_RELAXED);
 		return false;
 	}
 	/* drawn before a thinning: what happened to its like happens to it */
