@@ -40,6 +40,11 @@ class Sum:
          self.objects, self.objects_variance, self.objects_weight_max,
          self.age_bytes, self.oldest_ns) = values
 
+    def add_sample(self, size, rate):
+        """One sample, without its age."""
+        w, wv, wm, o, ov, om = weigh(size, rate)
+        self.add(Sum((1, w, wv, wm, o, ov, om, 0.0, 0)))
+
     def add(self, more):
         self.samples += more.samples
         self.bytes += more.bytes

@@ -48,7 +48,7 @@ class Report:
     def __init__(self, table, group_by='line', of='live', sort='bytes',
                  limit=20):
         self.table = table
-        self.group_by, self.of, self.limit = group_by, of, limit
+        self.group_by, self.of, self.sort = group_by, of, sort
         self.fields = fields = table.fields
         self._rows, self._keys = {}, {}
         by = group_by if group_by in ('thread', 'domain') else 'site'

@@ -33,10 +33,14 @@ def _estimate(values):
     return dict(zip(('estimate', 'low', 'high'), values))
 
 
+def _name(name):
+    return text.json_text(name) if name else None
+
+
 def _call(call):
     file, function, line, _first = call
-    return {'file': text.json_text(file), 'line': line,
-            'function': text.json_text(function)}
+    return {'file': _name(file), 'line': line or None,
+            'function': _name(function)}
 
 
 def _where_json(report, row):
@@ -44,22 +48,21 @@ def _where_json(report, row):
     by = report.group_by
     special = FIXED_SITES.get(row.special)
     if by == 'thread':
-        return {'thread': row.number}
+        return {'thread': row.number or None}
     if by == 'domain':
         return {'domain': special or DOMAIN_WORDS[row.number]}
     if by == 'traceback':
-        if special:
-            return {'stack': [{'file': special, 'line': None,
-                               'function': None}]}
-        return {'stack': [_call(call) for call in row.stack]}
-    file = special or text.json_text(row.file)
-    if by == 'file':
-        return {'file': file}
-    if special:
-        return {'file': special, 'line': None, 'function': None}
-    line = row.line if by == 'line' else row.first_line
-    return {'file': file, 'line': line,
-            'function': text.json_text(row.function)}
+        return {'stack': [{'file': special, 'line': None,
+                           'function': special}] if special else
+                [_call(call) for call in row.stack]}
+    value = {'file': special or _name(row.file)}
+    if by == 'line':
+        value['line'] = row.line or None
+    if by == 'function':
+        value['first_line'] = row.first_line or None
+    if by != 'file':
+        value['function'] = special or _name(row.function)
+    return value
 
 
 def _row_json(report, row):
@@ -68,6 +71,9 @@ def _row_json(report, row):
     value['objects'] = _estimate(report.objects(row.sum))
     value['samples'] = row.sum.samples
     value['share'] = report.share(row.sum)
+    if report.of == 'live':
+        value['age_ns'] = row.age_ns()
+        value['oldest_ns'] = row.sum.oldest_ns
     return value
 
 
@@ -86,25 +92,51 @@ def time_of(table):
     return fields['heartbeat_realtime_ns'] or fields['attached_realtime_ns']
 
 
+def uptime_of(table):
+    """From the attach to the time of the table, in ns."""
+    return max(0, table.now_ns() - table.fields['attached_monotonic_ns'])
+
+
+def _estimated(report):
+    total = report.estimated()
+    return {'bytes': _estimate(report.bytes(total)),
+            'calls': _estimate(report.objects(total))}
+
+
+def _process(report):
+    fields = report.fields
+    rss = fields['rss'] if report.table.snapshot else 0
+    return {'rss': rss or None,
+            'rss_at_attach': fields['rss_at_attach'] or None,
+            'unexplained': int(max(0, rss - report.all_live.bytes))
+            if rss else None}
+
+
 def report_json(report):
+    """The report/1 object."""
     table, fields = report.table, report.fields
-    source = 'core' if table.memory.kind == 'core' else (
-        'image' if table.snapshot else 'live')
-    rss = fields['rss'] if table.snapshot and fields['rss'] else None
+    damage = table.damage.counts
     return {
-        'schema': SCHEMA % 'report', 'source': source,
-        'pid': fields['pid'], 'python': python_text(fields['python_version']),
-        'time_ns': time_of(table),
-        'attached_at_ns': fields['attached_realtime_ns'],
-        'rate': fields['rate'], 'effective_rate': fields['rate_effective'],
-        'group_by': report.group_by, 'of': report.of,
-        'requested': _requested(fields),
-        'process': {'rss': rss, 'rss_at_attach': fields['rss_at_attach'],
-                    'unexplained': None if rss is None else
-                    int(max(0, rss - report.all_live.bytes))},
+        'schema': SCHEMA % 'report', 'source': table.memory.kind,
+        'sources': 1, 'pid': fields['pid'] or None,
+        'python': python_text(fields['python_version']), 'title': None,
+        'time_ns': time_of(table) or None,
+        'attached_at_ns': fields['attached_realtime_ns'] or None,
+        'uptime_ns': uptime_of(table), 'rate': fields['rate'] or None,
+        'effective_rate': fields['rate_effective'] or None,
+        'group_by': report.group_by, 'of': report.of, 'sort': report.sort,
+        'requested': _requested(fields), 'estimated': _estimated(report),
+        'process': _process(report),
         'totals': {'bytes': _estimate(report.bytes(report.total)),
                    'objects': _estimate(report.objects(report.total)),
                    'samples': report.total.samples},
+        'rest': {'rows': len(report.rows) - len(report.shown),
+                 'bytes': report.rest.bytes,
+                 'samples': report.rest.samples},
+        'damage': {'torn': damage.get('in-flight', 0),
+                   'damaged': damage.get('bad-records', 0)
+                   + damage.get('missing', 0),
+                   'dropped': fields['dropped']},
         'rows': [_row_json(report, row) for row in report.shown]}
 
 
@@ -112,15 +144,13 @@ def status_json(table):
     """The status/1 object; what a dead process cannot say is null."""
     fields = table.fields
     report = Report(table, limit=1)
-    estimated = report.estimated()
     flags = fields['flags']
-    uptime = table.now_ns() - fields['attached_monotonic_ns']
     return {
         'schema': SCHEMA % 'status', 'pid': fields['pid'],
         'python': python_text(fields['python_version']),
         'payload_version': text.json_text(table.text('payload_version')),
         'rate': fields['rate'], 'effective_rate': fields['rate_effective'],
-        'uptime_ns': uptime if uptime >= 0 else None,
+        'uptime_ns': uptime_of(table),
         'attached_at_ns': fields['attached_realtime_ns'],
         'hooks': layout.HOOKS.get(fields['hooks']),
         'stacks': 'off' if flags & C['FLAG_STACKS_OFF'] else 'verified'
@@ -130,8 +160,7 @@ def status_json(table):
                     'taken': fields['samples_taken'],
                     'thinned': fields['samples_thinned']},
         'requested': _requested(fields),
-        'estimated': {'bytes': _estimate(report.bytes(estimated)),
-                      'calls': _estimate(report.objects(estimated))},
+        'estimated': _estimated(report),
         'memory': {'used': fields['memory_used'],
                    'limit': fields['memory_max']},
         'clients': None, 'refused_clients': fields['refused_clients'],
@@ -187,7 +216,7 @@ def aligned(rows, header, left=1):
 def head(report):
     """The lines above every table: whose it is, and what it explains."""
     table, fields = report.table, report.fields
-    uptime = max(0, table.now_ns() - fields['attached_monotonic_ns'])
+    uptime = uptime_of(table)
     rate = 'every allocation' if fields['rate'] == 1 else \
         'one sample per %s' % text.human_bytes(fields['rate'])
     lines = ['pid %d, Python %s: %s from attach to the last sample, %s' % (
@@ -445,7 +474,7 @@ def listing(table, limit, larger=0, older_ns=0):
     """Live samples, the largest first."""
     now = table.now_ns()
     found = [s for s in table.samples() if s.size >= larger
-             and now - s.birth_ns >= older_ns]
+             and max(0, now - s.birth_ns) >= older_ns]
     found.sort(key=lambda s: (-s.size, s.id))
     rows = [('0x%x' % s.address, text.human_bytes(s.size),
              age_text(table, s), str(s.thread), DOMAIN_WORDS[s.domain],

@@ -1,0 +1,648 @@
+# SPDX-License-Identifier: MIT
+"""The gdb commands: the only module that imports gdb.
+
+Thin on purpose: words in, views out.  Anything that a user can cause becomes
+gdb.GdbError, never a traceback.  A core on this machine is read from its file
+and not through gdb, which gives zeros for what was not dumped.
+"""
+import os
+import re
+import time
+
+import gdb
+
+from . import decode, discover, memory, report, save, text, views
+
+MASK = (1 << 64) - 1
+OPTIONS = {'-json': False, '-of': True, '-by': True, '-sort': True,
+           '-larger': True, '-older': True, '-full': False, '-force': False}
+WORDS = {'-of': ('live', 'allocated'), '-by': report.GROUPS,
+         '-sort': report.SORTS}
+FORMATS = ('table', 'json')
+UNITS = {'': 1, 'b': 1, 'k': 1 << 10, 'kib': 1 << 10, 'm': 1 << 20,
+         'mib': 1 << 20, 'g': 1 << 30, 'gib': 1 << 30}
+TIMES = {'': 1, 's': 1, 'm': 60, 'h': 3600, 'd': 86400}
+
+
+class GdbMemory(memory._Salvage):
+    """A live process, or a core that this machine has no file of: through
+    gdb, which cannot tell what was not dumped from zeros."""
+
+    def __init__(self, inferior, kind):
+        self.inferior = inferior
+        self.kind = kind
+        self.pid = inferior.pid or None
+        self.files = []
+
+    def read(self, address, size):
+        try:
+            return bytes(self.inferior.read_memory(address, size))
+        except (gdb.MemoryError, OverflowError):
+            raise memory.Loss(address, memory.UNMAPPED)
+
+    def segments(self):
+        lines = ''
+        for command in ('info proc mappings', 'info files'):
+            try:
+                lines += gdb.execute(command, to_string=True)
+            except gdb.error:
+                pass
+        found = set()
+        for start, end in re.findall(
+                r'^\s*(0x[0-9a-f]+)(?: -)?\s+(0x[0-9a-f]+)\s', lines, re.M):
+            start, end = int(start, 16), int(end, 16)
+            if start < end:
+                found.add((start, end - start, end - start))
+        return sorted(found)
+
+
+# -- the table of the current inferior
+
+class _Session:
+    """Keeps decoded tables until what they were read from may change."""
+
+    def __init__(self):
+        self._tables = {}
+        self._cores = {}
+
+    def forget(self, _event=None):
+        self._tables.clear()
+
+    def core_path(self):
+        """The core file of the current inferior, or None."""
+        corefile = getattr(gdb.selected_inferior(), 'corefile', None)
+        if corefile is not None:
+            return corefile.filename
+        try:
+            files = gdb.execute('info files', to_string=True)
+        except gdb.error:
+            return None
+        if 'Using the running image' in files:
+            return None
+        match = re.search(r"Local core dump file:\s*`(.*?)', file type", files,
+                          re.S)
+        return match.group(1) if match else None
+
+    def memory(self):
+        inferior = gdb.selected_inferior()
+        path = self.core_path()
+        if path is None:
+            if not inferior.pid:
+                raise gdb.GdbError('No process and no core: give one with '
+                                   '`core-file FILE\' or `attach PID\'.')
+            return GdbMemory(inferior, 'live')
+        try:
+            state = os.stat(path)
+            key = (path, state.st_mtime, state.st_size)
+            if key not in self._cores:
+                self._cores = {key: memory.ElfCoreMemory(path)}
+            return self._cores[key]
+        except (OSError, ValueError, memory.NotAMemory):
+            return GdbMemory(inferior, 'core')
+
+    def table(self, full=False):
+        """(table, discovery) or GdbError."""
+        address = ADDRESS.number()
+        source = self.memory()
+        key = (gdb.selected_inferior().num, source.pid,
+               getattr(source, 'path', None), address, full)
+        if key not in self._tables:
+            search = discover.Discovery(source, address, full)
+            try:
+                found = search.run()
+                self._tables = {key: (decode.Table(source, found), search)}
+            except discover.NoTable as none:
+                raise gdb.GdbError('%s: %s' % (none.text, none.hint))
+        return self._tables[key]
+
+
+SESSION = _Session()
+
+
+def clock(realtime_ns):
+    return text.human_date(realtime_ns)
+
+
+def usable(full=False):
+    """The table, if it has samples at all; else why not."""
+    table, _search = SESSION.table(full)
+    fields = table.fields
+    note = discover.note_of_state(fields, table.memory.pid, clock)
+    if not table.regions:
+        raise gdb.GdbError('No samples: %s. See `info pyattach\'.'
+                           % (note or 'the table is empty'))
+    return table, note
+
+
+def show(lines):
+    for line in lines:
+        gdb.write(line + '\n')
+
+
+def warn(table, note):
+    if note:
+        show(['Note: ' + note + '.'])
+    show(views.damage(table))
+
+
+# -- words of a command
+
+def split(argument):
+    """(plain words, {option: value}) or GdbError."""
+    plain, given = [], {}
+    try:
+        words = gdb.string_to_argv(argument or '')
+    except gdb.error as error:
+        raise gdb.GdbError(str(error))
+    words = list(reversed(words))
+    while words:
+        word = words.pop()
+        if word not in OPTIONS:
+            plain.append(word)
+        elif not OPTIONS[word]:
+            given[word] = True
+        elif words:
+            given[word] = words.pop()
+        else:
+            raise gdb.GdbError('%s needs a value.' % word)
+    for option, allowed in WORDS.items():
+        if option in given and given[option] not in allowed:
+            raise gdb.GdbError('%s is one of: %s.' % (
+                option, ', '.join(allowed)))
+    return plain, given
+
+
+def number_of(word, units, what):
+    match = re.match(r'([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)$', word.lower())
+    if not match or match.group(2) not in units:
+        raise gdb.GdbError('%s is not a %s.' % (text.safe(word), what))
+    return float(match.group(1)) * units[match.group(2)]
+
+
+def limit_of(plain, position=0):
+    """How many rows: the word at a position, else the setting."""
+    if len(plain) <= position:
+        return LIMIT.value or 0
+    if not plain[position].isdigit():
+        raise gdb.GdbError('%s is not a number of rows.'
+                           % text.safe(plain[position]))
+    return int(plain[position])
+
+
+def address_of(word):
+    try:
+        return int(gdb.parse_and_eval(word)) & MASK
+    except (gdb.error, TypeError, ValueError) as error:
+        raise gdb.GdbError('%s is not an address: %s'
+                           % (text.safe(word), error))
+
+
+def write_file(path, data, force):
+    """All of it or nothing; never over a file unless told so."""
+    path = os.path.expanduser(path)
+    if os.path.exists(path) and not force:
+        raise gdb.GdbError('%s exists: add -force to overwrite it.'
+                           % text.safe(path))
+    part = '%s.%d.part' % (path, os.getpid())
+    try:
+        with open(part, 'wb') as out:
+            out.write(data)
+        os.rename(part, path)
+    except OSError as error:
+        try:
+            os.unlink(part)
+        except OSError:
+            pass
+        raise gdb.GdbError('%s: %s.' % (text.safe(path), error.strerror))
+
+
+def file_of(plain, position, usage):
+    if len(plain) != position + 1:
+        raise gdb.GdbError('Usage: ' + usage)
+    return plain[position]
+
+
+# -- commands
+
+class _Command(gdb.Command):
+    """What they share: no repetition by Enter, no traceback, a quiet end
+    at the pager's `q'."""
+
+    name = None
+    options = ()
+    words = ()
+
+    def __init__(self, kind=gdb.COMMAND_DATA):
+        gdb.Command.__init__(self, self.name, kind)
+
+    def invoke(self, argument, _from_tty):
+        self.dont_repeat()
+        try:
+            self.run(*split(argument))
+        except KeyboardInterrupt:
+            gdb.write('Quit\n')
+        except (OSError, MemoryError, RecursionError) as error:
+            raise gdb.GdbError(str(error) or type(error).__name__)
+
+    def run(self, plain, given):
+        raise NotImplementedError(self.name)
+
+    def complete(self, line, word):
+        """gdb replaces only `word', and '-' breaks words: cut off what it
+        has already."""
+        before = line.split(' ')
+        last = before[-1]
+        previous = before[-2] if len(before) > 1 else ''
+        candidates = WORDS.get(previous) if previous in self.options \
+            else self.options + self.words
+        done = len(last) - len(word or '')
+        return [c[done:] for c in candidates or () if c.startswith(last)]
+
+
+class Prefix(gdb.Command):
+    """Read the trace table that pyattach-sample keeps in a Python process.
+Usage: pyattach COMMAND
+
+Works on a core file and on a live process, without symbols of Python.
+Start with `info pyattach' and `pyattach top'."""
+
+    def __init__(self):
+        gdb.Command.__init__(self, 'pyattach', gdb.COMMAND_DATA,
+                             gdb.COMPLETE_NONE, True)
+
+    def invoke(self, argument, _from_tty):
+        if argument:
+            raise gdb.GdbError('Undefined pyattach command: "%s".  Try "help '
+                               'pyattach".' % text.safe(argument))
+        gdb.execute('help pyattach')
+
+
+class Info(_Command):
+    """Show where the trace table is, what it counts and whether it is whole.
+Usage: info pyattach [-json] [-full]
+
+-json  one status/1 object, as `pyattach-sample status --json' prints it
+-full  look at every page of memory if the table is not found otherwise
+
+Where there is no table it says why, and what to do."""
+
+    name = 'info pyattach'
+    options = ('-json', '-full')
+
+    def __init__(self):
+        _Command.__init__(self, gdb.COMMAND_STATUS)
+
+    def run(self, plain, given):
+        if plain:
+            raise gdb.GdbError('Usage: info pyattach [-json] [-full]')
+        table, search = SESSION.table('-full' in given)
+        if '-json' in given:
+            show([views.dumps(views.status_json(table))])
+            return
+        table.live_sums()       # finds the damage
+        note = discover.note_of_state(table.fields, table.memory.pid, clock)
+        show(views.status(table, search, note))
+
+
+class Top(_Command):
+    """Show the lines of Python that hold the most memory.
+Usage: pyattach top [N] [-by GROUP] [-of live|allocated] [-sort KEY] [-json]
+
+N      rows; 0 shows all; the default is `show pyattach limit'
+-by    line, function, file, traceback, thread or domain
+-of    live: still held; allocated: ever since the attach
+-sort  bytes, objects, samples or age
+-json  one report/1 object, as `pyattach-sample report --json' prints it"""
+
+    name = 'pyattach top'
+    options = ('-by', '-of', '-sort', '-json')
+
+    def run(self, plain, given):
+        if len(plain) > 1:
+            raise gdb.GdbError('Usage: pyattach top [N] [-by GROUP] '
+                               '[-of live|allocated] [-sort KEY] [-json]')
+        table, note = usable()
+        rows = make_report(table, given, limit_of(plain))
+        if '-json' in given:
+            show([views.dumps(views.report_json(rows))])
+            return
+        warn(table, note)
+        show(views.top(rows))
+
+
+def make_report(table, given, limit):
+    return report.Report(table, given.get('-by', 'line'),
+                         given.get('-of', 'live'),
+                         given.get('-sort', 'bytes'), limit)
+
+
+class Site(_Command):
+    """Show what a site holds, and its stack.
+Usage: pyattach site NUMBER|FILE:LINE
+
+A site is a stack in one allocator domain.  FILE:LINE gives every site whose
+innermost frame is there; FILE may be the end of the path."""
+
+    name = 'pyattach site'
+
+    def run(self, plain, _given):
+        if len(plain) != 1:
+            raise gdb.GdbError('Usage: pyattach site NUMBER|FILE:LINE')
+        table, note = usable()
+        found = views.find_sites(table, plain[0])
+        if not found:
+            raise gdb.GdbError('No site %s.  `pyattach top\' and `pyattach '
+                               'list\' show some.' % text.safe(plain[0]))
+        warn(table, note)
+        show(views.site(table, found, LIMIT.value or 0))
+
+
+class Tree(_Command):
+    """Show what each caller holds, outermost frame first.
+Usage: pyattach tree [N]
+
+N lines; 0 shows every branch, else those below 0.5 % are left out."""
+
+    name = 'pyattach tree'
+
+    def run(self, plain, _given):
+        table, note = usable()
+        limit = limit_of(plain)
+        table.live_sums()
+        warn(table, note)
+        show(views.tree(table, limit))
+
+
+class List(_Command):
+    """List live samples, the largest first.
+Usage: pyattach list [N] [-larger SIZE] [-older TIME]
+
+SIZE is a number with k, M or G; TIME one with s, m, h or d."""
+
+    name = 'pyattach list'
+    options = ('-larger', '-older')
+
+    def run(self, plain, given):
+        limit = limit_of(plain)
+        larger = number_of(given.get('-larger', '0'), UNITS, 'size')
+        older = number_of(given.get('-older', '0'), TIMES, 'time')
+        table, note = usable()
+        warn(table, note)
+        show(views.listing(table, limit, larger, older * 10**9))
+
+
+class At(_Command):
+    """Say which sampled allocation covers an address, its line and its age.
+Usage: pyattach at ADDRESS [SIZE]
+
+ADDRESS is an expression; quote one that has spaces.  Where no sample covers
+it, the odds are shown that a block of SIZE (or of some sizes) would have been
+sampled: most blocks are not."""
+
+    name = 'pyattach at'
+
+    def run(self, plain, _given):
+        if len(plain) not in (1, 2):
+            raise gdb.GdbError('Usage: pyattach at ADDRESS [SIZE]')
+        address = address_of(plain[0])
+        size = int(number_of(plain[1], UNITS, 'size')) if len(plain) == 2 \
+            else None
+        table, note = usable()
+        warn(table, note)
+        show(views.at(table, address, size))
+
+
+class Diff(_Command):
+    """Show what grew between another core or snapshot and this one.
+Usage: pyattach diff FILE [N] [-json]
+
+FILE is the older of the two.  Of one process, what is live in both cancels
+exactly."""
+
+    name = 'pyattach diff'
+    options = ('-json',)
+
+    def run(self, plain, given):
+        if len(plain) not in (1, 2):
+            raise gdb.GdbError('Usage: pyattach diff FILE [N] [-json]')
+        table, note = usable()
+        older = open_file(plain[0])
+        limit = limit_of(plain, 1)
+        matched, rows = views.diff_rows(older, table)
+        if '-json' in given:
+            show([views.dumps(views.diff_json(matched, rows, limit))])
+            return
+        warn(older, '')
+        warn(table, note)
+        show(views.diff(matched, rows, limit))
+
+
+def open_file(path):
+    """The table of a core or a snapshot file."""
+    path = os.path.expanduser(path)
+    try:
+        with open(path, 'rb') as source:
+            start = source.read(16)
+        if start == discover.MAGIC:
+            source = memory.FileImage.open(path)
+            return decode.Table(source, discover.open_snapshot(source))
+        source = memory.ElfCoreMemory(path)
+        return decode.Table(source, discover.Discovery(source).run())
+    except OSError as error:
+        raise gdb.GdbError('%s: %s.' % (text.safe(path), error.strerror))
+    except memory.NotAMemory as error:
+        raise gdb.GdbError('%s.' % text.safe(str(error)))
+    except discover.NoTable as none:
+        raise gdb.GdbError('%s: %s: %s' % (text.safe(path), none.text,
+                                           none.hint))
+
+
+class Save(_Command):
+    """Write the table as a snapshot file that pyattach-sample reads.
+Usage: pyattach save FILE [-force]
+
+The file is small and holds names, lines, sizes and addresses, but no
+contents of the process's memory."""
+
+    name = 'pyattach save'
+    options = ('-force',)
+
+    def run(self, plain, given):
+        path = file_of(plain, 0, 'pyattach save FILE [-force]')
+        table, note = usable()
+        data = save.snapshot(table)
+        write_file(path, data, '-force' in given)
+        warn(table, note)
+        show(['%s: %s, %d samples.' % (
+            text.safe(path), text.human_bytes(len(data)), sum(
+                total.samples for total in table.live_sums().values()))])
+
+
+class Export(_Command):
+    """Write the report to a file.
+Usage: pyattach export FORMAT FILE [-by GROUP] [-of live|allocated] [-force]
+
+FORMAT is table or json.  All rows are written."""
+
+    name = 'pyattach export'
+    options = ('-by', '-of', '-force')
+    words = FORMATS
+
+    def run(self, plain, given):
+        usage = 'pyattach export table|json FILE [-by GROUP] [-force]'
+        path = file_of(plain, 1, usage)
+        if plain[0] not in FORMATS:
+            raise gdb.GdbError('%s is not a format: table or json.'
+                               % text.safe(plain[0]))
+        table, _note = usable()
+        rows = make_report(table, given, 0)
+        if plain[0] == 'json':
+            data = views.dumps(views.report_json(rows)) + '\n'
+        else:
+            data = '\n'.join(views.damage(table) + views.top(rows)) + '\n'
+        write_file(path, data.encode('utf-8', 'backslashreplace'),
+                   '-force' in given)
+
+
+class Check(_Command):
+    """Check every part of the table, and say what is damaged.
+Usage: pyattach check"""
+
+    name = 'pyattach check'
+
+    def run(self, plain, _given):
+        if plain:
+            raise gdb.GdbError('Usage: pyattach check')
+        table, note = usable()
+        start = time.time()
+        totals = table.live_sums()
+        table.allocated_sums()
+        sites = len(table.sites())
+        for index in range(sites):
+            for frame in table.stack(index):
+                table.frame(frame)
+        if note:
+            show(['Note: ' + note + '.'])
+        show(['%d live samples, %d sites, %d frames, %d nodes, %s of strings:'
+              ' %s (%.1f s).' % (
+                  sum(t.samples for t in totals.values()), sites,
+                  len(table.frames()), len(table.nodes()),
+                  text.human_bytes(len(table.raw('STRINGS'))),
+                  'damaged' if table.damage else 'whole',
+                  time.time() - start)])
+        show(views.damage(table))
+
+
+# -- settings
+
+class _SetPrefix(gdb.Command):
+    """Set how pyattach commands behave."""
+
+    def __init__(self):
+        gdb.Command.__init__(self, 'set pyattach', gdb.COMMAND_DATA,
+                             gdb.COMPLETE_NONE, True)
+
+    def invoke(self, _argument, _from_tty):
+        gdb.execute('help set pyattach')
+
+
+class _ShowPrefix(gdb.Command):
+    """Show how pyattach commands behave."""
+
+    def __init__(self):
+        gdb.Command.__init__(self, 'show pyattach', gdb.COMMAND_DATA,
+                             gdb.COMPLETE_NONE, True)
+
+    def invoke(self, _argument, _from_tty):
+        gdb.execute('show pyattach limit')
+        gdb.execute('show pyattach address')
+
+
+class Limit(gdb.Parameter):
+    """How many rows pyattach commands show; 0 shows all."""
+
+    set_doc = 'Set how many rows pyattach commands show.'
+    show_doc = 'Show how many rows pyattach commands show.'
+
+    def __init__(self):
+        gdb.Parameter.__init__(self, 'pyattach limit', gdb.COMMAND_DATA,
+                               gdb.PARAM_ZUINTEGER)
+        self.value = 20         # only after __init__
+
+    def get_set_string(self):
+        return ''
+
+    def get_show_string(self, value):
+        return 'pyattach commands show %s rows.' % (
+            'all' if value == '0' else value)
+
+
+class Address(gdb.Parameter):
+    """The address of the directory page: an expression; 0 or empty searches."""
+
+    set_doc = 'Set the address of the trace table\'s directory page.'
+    show_doc = 'Show the address of the trace table\'s directory page.'
+
+    def __init__(self):
+        self._number = 0
+        gdb.Parameter.__init__(self, 'pyattach address', gdb.COMMAND_DATA,
+                               gdb.PARAM_STRING_NOESCAPE)
+        self.value = ''
+
+    def number(self):
+        return self._number
+
+    def get_set_string(self):
+        try:
+            self._number = address_of(self.value) if self.value else 0
+        except gdb.GdbError:
+            self.value = hex(self._number) if self._number else ''
+            raise
+        return ''
+
+    def get_show_string(self, _value):
+        return 'The trace table is %s.' % (
+            'at 0x%x' % self._number if self._number else 'searched for')
+
+
+# -- convenience functions
+
+class AtFunction(gdb.Function):
+    """$_pyattach_at (ADDRESS): the start of the sampled block that covers it.
+
+0 where no sampled block does: most blocks are not sampled."""
+
+    def __init__(self):
+        gdb.Function.__init__(self, '_pyattach_at')
+
+    def invoke(self, address):
+        table, _note = usable()
+        sample = views.find_at(table, int(address) & MASK)
+        return sample.address if sample else 0
+
+
+class SiteFunction(gdb.Function):
+    """$_pyattach_site (ADDRESS): the line that allocated the block there.
+
+"<not sampled>" where no sampled block covers the address."""
+
+    def __init__(self):
+        gdb.Function.__init__(self, '_pyattach_site')
+
+    def invoke(self, address):
+        table, _note = usable()
+        sample = views.find_at(table, int(address) & MASK)
+        return views.site_text(table, sample.site) if sample \
+            else '<not sampled>'
+
+
+Prefix()
+_SetPrefix()
+_ShowPrefix()
+LIMIT = Limit()
+ADDRESS = Address()
+for _class in (Info, Top, Site, Tree, List, At, Diff, Save, Export, Check,
+               AtFunction, SiteFunction):
+    _class()
+for _name in ('cont', 'exited', 'stop', 'inferior_call', 'memory_changed'):
+    getattr(gdb.events, _name).connect(SESSION.forget)
