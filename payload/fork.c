@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The three handlers of fork().  From the first to the second or third the
+ * store lock is held, so that the child's copy of the image is whole, and
+ * `busy` is set: other handlers may allocate meanwhile.
+ *
+ * vfork, posix_spawn and exec do not come here and need nothing.  A raw
+ * clone does not come here either: its child sees a foreign pid in the slow
+ * paths and passes everything through.
+ */
+#include <string.h>
+
+#include "common/error.h"
+#include "payload/fork.h"
+#include "payload/hooks.h"
+#include "payload/life.h"
+#include "payload/process.h"
+#include "payload/server.h"
+#include "payload/store.h"
+#include "payload/sys.h"
+#include "payload/threads.h"
+
+/* pthread_atfork is not in libc.so before 2.34; this always was. */
+int __register_atfork(void (*prepare)(void), void (*parent)(void),
+		      void (*child)(void), void *dso);
+
+static uint8_t busy_before;
+
+static void before_fork(void)
+{
+	uint8_t busy = pa_tls.busy;
+
+	pa_life_send_away();
+	pa_tls.busy = 1;
+	pa_store_lock();
+	busy_before = busy;
+}
+
+static void after_fork_in_parent(void)
+{
+	uint8_t busy = busy_before;
+
+	pa_store_unlock();
+	pa_life_call_back();
+	pa_tls.busy = busy;
+}
+
+static void stamp_child(struct pa_directory *d)
+{
+	d->parent_pid = d->pid;
+	d->pid = pa_getpid();
+	d->start_time = pa_process_start_time();
+	if (d->state == PA_STATE_ATTACHED || d->state == PA_STATE_STARTING)
+		d->state = PA_STATE_FORKED;
+	d->hooks = PA_HOOKS_OFF;
+	d->server_tid = 0;
+	d->clients = 0;
+	memset(d->socket, 0, sizeof d->socket);
+	pa_store_seal_identity();
+}
+
+static void after_fork_in_child(void)
+{
+	uint8_t busy = busy_before;
+
+	pa_store_lock_reset();
+	pa_life_reset();
+	pa_hooks_remove();
+	pa_threads_forget_locked();
+	pa_server_in_child();
+	stamp_child(pa_store_directory());
+	pa_tls.busy = busy;
+}
+
+int pa_fork_init(void)
+{
+	static bool registered;
+
+	if (registered)
+		return 0;
+	if (__register_atfork(before_fork, after_fork_in_parent,
+			      after_fork_in_child, NULL) != 0)
+		return PA_E_NO_MEMORY_LEFT;
+	registered = true;
+	return 0;
+}

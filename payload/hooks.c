@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Installing and removing the hooks; see hooks.h.
+ *
+ * No stop-the-world and no lock protects a swap of allocators, so every
+ * state in between must be right: ctx is kept, the entries lie in the window
+ * of what they replace (jumps.h), the saved allocator is published first and
+ * never rewritten.  Order in: RAW, MEM, OBJ, because samples of MEM and OBJ
+ * may rely on RAW's free; out: OBJ, MEM, RAW.
+ */
+#include <string.h>
+#include <sys/uio.h>
+
+#include "common/error.h"
+#include "payload/hooks.h"
+#include "payload/hooks_internal.h"
+#include "payload/jumps.h"
+#include "payload/python.h"
+#include "payload/store.h"
+#include "payload/sys.h"
+#include "payload/threads.h"
+
+#define SAVED_MAX 16
+#define CHAIN_MAX 8
+
+struct pa_hook pa_hooks[PA_DOMAIN_COUNT];
+int pa_hooks_active;
+
+/* Every allocator that was ever below us: a late call may still read it. */
+static struct pa_allocator saved[PA_DOMAIN_COUNT][SAVED_MAX];
+static unsigned saved_count[PA_DOMAIN_COUNT];
+
+/* Our hooks are somewhere in the chain of the domain. */
+static bool in_chain[PA_DOMAIN_COUNT];
+static uint32_t owner_pid;
+static uint64_t calls_seen;
+
+bool pa_hooks_same_process(void)
+{
+	return pa_getpid() == owner_pid;
+}
+
+static unsigned hot_index(int domain, enum pa_hook_function function)
+{
+	return (unsigned)domain * PA_HOOK_FUNCTIONS + (unsigned)function;
+}
+
+static bool is_ours(int domain, const struct pa_allocator *a)
+{
+	return pa_jumps_is(hot_index(domain, PA_HOOK_MALLOC),
+			   (const void *)a->malloc);
+}
+
+static bool on_top(int domain)
+{
+	struct pa_allocator now;
+
+	pa_python_api.get_allocator(domain, &now);
+	return is_ours(domain, &now);
+}
+
+/* ---- putting in ---- */
+
+/* A slot with these contents that stays as it is for ever, or NULL. */
+static const struct pa_allocator *keep(int domain,
+				       const struct pa_allocator *allocator)
+{
+	unsigned n = saved_count[domain];
+
+	for (unsigned i = 0; i < n; i++)
+		if (memcmp(&saved[domain][i], allocator,
+			   sizeof *allocator) == 0)
+			return &saved[domain][i];
+	if (n == SAVED_MAX)
+		return NULL;
+	saved[domain][n] = *allocator;
+	saved_count[domain] = n + 1;
+	return &saved[domain][n];
+}
+
+/* What to put in place of `below`; false where no entry could be made. */
+static bool make_hooks(int domain, const struct pa_allocator *below,
+		       bool hook_free, struct pa_allocator *hooks)
+{
+	void *m = pa_jumps_entry(hot_index(domain, PA_HOOK_MALLOC),
+				 (const void *)below->malloc);
+	void *c = pa_jumps_entry(hot_index(domain, PA_HOOK_CALLOC),
+				 (const void *)below->calloc);
+	void *r = pa_jumps_entry(hot_index(domain, PA_HOOK_REALLOC),
+				 (const void *)below->realloc);
+	void *f = pa_jumps_entry(hot_index(domain, PA_HOOK_FREE),
+				 (const void *)below->free);
+
+	if (!m || !c || !r || !f)
+		return false;
+	*hooks = *below;
+	hooks->malloc = (void *(*)(void *, size_t))m;
+	hooks->calloc = (void *(*)(void *, size_t, size_t))c;
+	hooks->realloc = (void *(*)(void *, void *, size_t))r;
+	if (hook_free)
+		hooks->free = (void (*)(void *, void *))f;
+	return true;
+}
+
+static bool set_hooks(int domain, const struct pa_allocator *below,
+		      bool hook_free)
+{
+	struct pa_allocator hooks;
+
+	if (!make_hooks(domain, below, hook_free, &hooks))
+		return false;
+	pa_python_api.set_allocator(domain, &hooks);
+	return true;
+}
+
+/* Do our hooks sit below somebody else's?  Asked by an allocation. */
+static bool reached_by_call(int domain)
+{
+	struct pa_allocator top;
+	void *block;
+
+	pa_python_api.get_allocator(domain, &top);
+	pa_tls.left = 0;	/* so that the hook takes its slow path */
+	pa_tls.seen = 0;
+	block = top.malloc(top.ctx, 16);
+	if (block)
+		top.free(top.ctx, block);
+	return pa_tls.seen >> domain & 1;
+}
+
+/* How requests travel below us, by the name that the interpreter gives to
+ * the allocators that are installed now. */
+struct below {
+	bool pymalloc;
+	size_t tail_limit;
+};
+
+static struct below look_below(void)
+{
+	const char *name = pa_python_api.allocator_name
+		? pa_python_api.allocator_name() : NULL;
+	struct below b = { false, 0 };
+
+	if (!name)
+		return b;
+	if (strcmp(name, "pymalloc") == 0 && !pa_python_free_threaded()) {
+		b.pymalloc = true;
+		b.tail_limit = PA_POOL_MAX;
+	} else if (strcmp(name, "malloc") == 0
+		   || strcmp(name, "mimalloc") == 0) {
+		b.tail_limit = PA_CHARGE_MAX;
+	}
+	return b;
+}
+
+static int install_domain(int domain, const struct below *below,
+			  bool hook_free)
+{
+	struct pa_hook *hook = &pa_hooks[domain];
+	struct pa_allocator now;
+	const struct pa_allocator *kept;
+
+	pa_python_api.get_allocator(domain, &now);
+	if (is_ours(domain, &now)) {
+		/* left in place when somebody above us had gone */
+		if (hook_free && !hook->free_hooked) {
+			set_hooks(domain, hook->saved, true);
+			hook->free_hooked = true;
+		}
+		return 0;
+	}
+	if (in_chain[domain] && reached_by_call(domain))
+		return 0;
+	kept = keep(domain, &now);
+	if (!kept)
+		return PA_E_HOOK_FAILED;
+	hook->tail_limit = domain == PA_DOMAIN_RAW ? PA_CHARGE_MAX
+		: below->tail_limit;
+	hook->free_hooked = domain == PA_DOMAIN_RAW || hook_free;
+	__atomic_store_n(&hook->saved, kept, __ATOMIC_RELEASE);
+	if (!set_hooks(domain, kept, hook->free_hooked))
+		return PA_E_HOOK_FAILED;
+	in_chain[domain] = true;
+	return 0;
+}
+
+static void begin(uint64_t seed)
+{
+	owner_pid = pa_getpid();
+	pa_store_lock();
+	pa_threads_begin_locked(seed);
+	__atomic_store_n(&pa_hooks_active, 1, __ATOMIC_RELEASE);
+	pa_store_unlock();
+}
+
+int pa_hooks_install(uint64_t seed, struct pa_text *why)
+{
+	struct below below = look_below();
+	bool hook_free;
+	int error = 0;
+
+	pa_jumps_init(pa_hot_functions, 3 * PA_HOOK_FUNCTIONS);
+	pa_store_lock();
+	hook_free = !below.pymalloc
+		|| pa_store_rate_locked() < PA_HOOKS_POOL_RATE;
+	pa_store_unlock();
+	begin(seed);
+	for (int d = 0; d < PA_DOMAIN_COUNT && !error; d++)
+		error = install_domain(d, &below, hook_free);
+	if (!error)
+		return 0;
+	pa_hooks_remove();
+	pa_text_string(why, "no page near the interpreter, or too many "
+		       "different allocators below us");
+	return error;
+}
+
+void pa_hooks_confirm(void)
+{
+	struct pa_allocator now;
+
+	for (int d = 0; d < PA_DOMAIN_COUNT; d++) {
+		pa_python_api.get_allocator(d, &now);
+		if (!memcmp(&now, pa_hooks[d].saved, sizeof now))
+			set_hooks(d, pa_hooks[d].saved,
+				  pa_hooks[d].free_hooked);
+	}
+}
+
+/* ---- free, when the rate falls ---- */
+
+void pa_hooks_hook_free(void)
+{
+	for (int d = PA_DOMAIN_MEM; d < PA_DOMAIN_COUNT; d++) {
+		struct pa_hook *hook = &pa_hooks[d];
+
+		/* with somebody above us it stays as it is, which is right
+		 * too, only slower */
+		if (hook->free_hooked || !on_top(d)
+		    || !set_hooks(d, hook->saved, true))
+			continue;
+		__atomic_store_n(&hook->free_hooked, true, __ATOMIC_RELEASE);
+	}
+}
+
+bool pa_hooks_free_hooked(void)
+{
+	return pa_hooks[PA_DOMAIN_MEM].free_hooked
+		|| pa_hooks[PA_DOMAIN_OBJ].free_hooked;
+}
+
+/* ---- where are we in the chain? ---- */
+
+/* Read memory that may be gone. */
+static bool peek(const void *address, void *buffer, size_t size)
+{
+	struct iovec local = { buffer, size };
+	struct iovec remote = { (void *)address, size };
+
+	return process_vm_readv((int)pa_getpid(), &local, 1, &remote, 1, 0)
+		== (ssize_t)size;
+}
+
+/*
+ * Follow ctx: who wraps an allocator keeps it as a struct of its own and
+ * makes ctx point there (tracemalloc, memray).
+ */
+static bool reached_by_ctx(int domain)
+{
+	struct pa_allocator a;
+
+	pa_python_api.get_allocator(domain, &a);
+	for (int i = 0; i < CHAIN_MAX; i++) {
+		if (is_ours(domain, &a))
+			return true;
+		if (!a.ctx || !peek(a.ctx, &a, sizeof a))
+			return false;
+	}
+	return false;
+}
+
+static uint64_t calls_now(void)
+{
+	struct pa_totals totals;
+
+	pa_store_lock();
+	pa_threads_totals_locked(&totals);
+	pa_store_unlock();
+	return totals.calls;
+}
+
+enum pa_image_hooks pa_hooks_state(void)
+{
+	uint64_t before = calls_seen;
+	bool reached = true;
+
+	if (pa_python_api.is_finalizing && pa_python_api.is_finalizing())
+		return PA_HOOKS_ON;	/* nobody may be asked any more */
+	calls_seen = calls_now();
+	for (int d = 0; d < PA_DOMAIN_COUNT; d++)
+		reached = reached && reached_by_ctx(d);
+	if (reached)
+		return PA_HOOKS_ON;
+	/* a wrapper of another kind: do calls still arrive? */
+	return calls_seen != before ? PA_HOOKS_ON : PA_HOOKS_BYPASSED;
+}
+
+/* ---- taking out ---- */
+
+enum pa_image_hooks pa_hooks_remove(void)
+{
+	enum pa_image_hooks state = PA_HOOKS_OFF;
+
+	for (int d = PA_DOMAIN_COUNT - 1; d >= 0; d--) {
+		if (!in_chain[d])
+			continue;
+		if (on_top(d)) {
+			pa_python_api.set_allocator(d, (struct pa_allocator *)
+						    pa_hooks[d].saved);
+			in_chain[d] = false;
+		} else if (reached_by_ctx(d)) {
+			state = PA_HOOKS_PASS_THROUGH;
+		}
+		/* else dropped, or below a wrapper that cannot be read: the
+		 * next install finds out by a call */
+	}
+	pa_store_lock();
+	__atomic_store_n(&pa_hooks_active, 0, __ATOMIC_RELEASE);
+	pa_store_unlock();
+	return state;
+}

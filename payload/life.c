@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See life.h.  pthread_create may allocate by malloc: it is called by
+ * pa_start, by a pending call and at the end of a slow path, never with our
+ * lock held.
+ */
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+
+#include "common/error.h"
+#include "payload/entry.h"
+#include "payload/life.h"
+#include "payload/python.h"
+#include "payload/server.h"
+#include "payload/store.h"
+#include "payload/sys.h"
+#include "payload/threads.h"
+
+#define STACK_SIZE (256u << 10)
+#define LEAVE_MAX_NS 200000000ull	/* a fork waits no longer */
+#define LATE_NS 50000000ull	/* a pending call has had its chance */
+
+int pa_life_stage;
+int pa_life_leave;
+int pa_life_thread;
+static uint64_t away_since;
+
+bool pa_life_claim(void)
+{
+	int idle = PA_STAGE_IDLE;
+
+	return __atomic_compare_exchange_n(&pa_life_stage, &idle,
+					   PA_STAGE_STARTING, false,
+					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+/* Not the synchronous ones; sigfillset leaves out 32 and 33, by which the C
+ * library reaches every thread (setuid would hang for ever). */
+static void signals_to_block(sigset_t *set)
+{
+	static const int synchronous[] = {
+		SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS,
+	};
+
+	sigfillset(set);
+	for (unsigned i = 0; i < sizeof synchronous / sizeof(int); i++)
+		sigdelset(set, synchronous[i]);
+}
+
+int pa_life_spawn(void)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	sigset_t blocked, old;
+	int before, error;
+
+	before = __atomic_exchange_n(&pa_life_thread, PA_THREAD_PRESENT,
+				     __ATOMIC_ACQ_REL);
+	pthread_attr_init(&attributes);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attributes, STACK_SIZE);
+	signals_to_block(&blocked);
+	pthread_sigmask(SIG_BLOCK, &blocked, &old);
+	error = pthread_create(&thread, &attributes, pa_entry_thread, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attributes);
+	if (!error)
+		return 0;
+	away_since = pa_clock_ns(CLOCK_MONOTONIC);
+	__atomic_store_n(&pa_life_thread, before, __ATOMIC_RELEASE);
+	return PA_E_NO_THREAD_LEFT;
+}
+
+static void thread_is(enum pa_thread_state state)
+{
+	__atomic_store_n(&pa_store_directory()->server_tid, 0,
+			 __ATOMIC_RELEASE);
+	__atomic_store_n(&pa_life_thread, (int)state, __ATOMIC_RELEASE);
+	pa_futex_wake(&pa_life_thread);
+}
+
+void pa_life_left(void)
+{
+	away_since = pa_clock_ns(CLOCK_MONOTONIC);
+	thread_is(PA_THREAD_AWAY);
+}
+
+void pa_life_ended(void)
+{
+	__atomic_store_n(&pa_life_stage, PA_STAGE_IDLE, __ATOMIC_RELEASE);
+	thread_is(PA_THREAD_NONE);
+}
+
+/* ---- around a fork ---- */
+
+static bool present(void)
+{
+	return __atomic_load_n(&pa_life_thread, __ATOMIC_ACQUIRE)
+		== PA_THREAD_PRESENT;
+}
+
+void pa_life_send_away(void)
+{
+	struct pa_directory *directory = pa_store_directory();
+	uint64_t end;
+	uint32_t pid, tid;
+
+	if (!present())
+		return;
+	end = pa_clock_ns(CLOCK_MONOTONIC) + LEAVE_MAX_NS;
+	pid = pa_getpid();
+	__atomic_store_n(&pa_life_leave, 1, __ATOMIC_SEQ_CST);
+	pa_server_wake();
+	tid = 0;
+	while (present() && pa_clock_ns(CLOCK_MONOTONIC) < end) {
+		uint32_t now = __atomic_load_n(&directory->server_tid,
+					       __ATOMIC_ACQUIRE);
+
+		if (now)
+			tid = now;
+		pa_futex_wait(&pa_life_thread, PA_THREAD_PRESENT, 1000000);
+	}
+	/* the kernel counts it until it has released the tid */
+	while (tid && pa_tid_alive(pid, tid)
+	       && pa_clock_ns(CLOCK_MONOTONIC) < end)
+		sched_yield();
+}
+
+static int come_back(void *unused)
+{
+	int away = PA_THREAD_AWAY;
+
+	(void)unused;
+	if (__atomic_compare_exchange_n(&pa_life_thread, &away,
+					PA_THREAD_PRESENT, false,
+					__ATOMIC_ACQ_REL, __ATOMIC_RELAXED)
+	    && pa_life_spawn() != 0) {
+		away_since = pa_clock_ns(CLOCK_MONOTONIC);
+		__atomic_store_n(&pa_life_thread, PA_THREAD_AWAY,
+				 __ATOMIC_RELEASE);
+	}
+	return 0;
+}
+
+void pa_life_call_back(void)
+{
+	__atomic_store_n(&pa_life_leave, 0, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&pa_life_thread, __ATOMIC_ACQUIRE)
+	    == PA_THREAD_AWAY && pa_python_api.add_pending_call)
+		pa_python_api.add_pending_call(come_back, NULL);
+}
+
+void pa_life_bring_back(void)
+{
+	if (pa_clock_ns(CLOCK_MONOTONIC) - away_since < LATE_NS)
+		return;
+	pa_tls.busy = 1;
+	come_back(NULL);
+	pa_tls.busy = 0;
+}
+
+void pa_life_reset(void)
+{
+	pa_life_stage = PA_STAGE_IDLE;
+	pa_life_thread = PA_THREAD_NONE;
+	pa_life_leave = 0;
+}

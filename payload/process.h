@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What /proc says about the process that we live in.  Opens a file for a
+ * moment; 0 where there is no /proc or no descriptor is left.  Any thread.
+ */
+#ifndef PA_PAYLOAD_PROCESS_H
+#define PA_PAYLOAD_PROCESS_H
+
+#include <stdint.h>
+
+uint64_t pa_process_rss(void);		/* bytes */
+uint64_t pa_process_start_time(void);	/* field 22 of stat, clock ticks */
+uint32_t pa_process_coredump_filter(void);
+void pa_process_boot_id(uint8_t id[16]);
+
+#endif /* PA_PAYLOAD_PROCESS_H */

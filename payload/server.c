@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The server's loop: who is ready, who is new, is it time to leave.  See
+ * server.h; it must not take the GIL, block on a client or believe that a
+ * descriptor's number is still ours.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include "common/error.h"
+#include "payload/hooks.h"
+#include "payload/life.h"
+#include "payload/server.h"
+#include "payload/server_internal.h"
+#include "payload/store.h"
+#include "payload/sys.h"
+#include "payload/threads.h"
+
+#define IDLE_MS 5000		/* then look whether the descriptors live */
+#define BUSY_MS 250		/* with clients: their time limits */
+#define BACK_OFF_NS 200000000ull	/* no descriptor was left */
+#define LAST_ANSWER_MS 1000
+#define RETRY_NS 1000000000ull	/* a lost socket that cannot be made anew */
+
+static struct pa_owned waker = PA_OWNED_NONE;
+static struct pa_client clients[PA_WIRE_CLIENTS_MAX];
+static bool clients_ready;	/* their descriptors are set to none */
+static uint64_t accept_after_ns, reopen_after_ns;
+
+static uint64_t now_ns(void)
+{
+	return pa_clock_ns(CLOCK_MONOTONIC);
+}
+
+/* ---- open and close ---- */
+
+static bool open_waker(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	return fd >= 0 && pa_owned_take(&waker, fd);
+}
+
+int pa_server_open(struct pa_text *why)
+{
+	if (!clients_ready)
+		for (int i = 0; i < PA_WIRE_CLIENTS_MAX; i++)
+			clients[i].socket.fd = -1;
+	clients_ready = true;
+	accept_after_ns = reopen_after_ns = 0;
+	if (!pa_owned_good(&waker) && !open_waker()) {
+		pa_text_string(why, "no file descriptor is left");
+		return PA_E_NO_FD_LEFT;
+	}
+	if (pa_owned_good(&pa_listener))
+		return 0;
+	return pa_socket_open(why);
+}
+
+static void close_all(void)
+{
+	for (int i = 0; clients_ready && i < PA_WIRE_CLIENTS_MAX; i++)
+		pa_client_close(&clients[i]);
+	pa_owned_close(&pa_listener);
+	pa_owned_close(&waker);
+}
+
+void pa_server_close(void)
+{
+	pa_socket_unlink();
+	close_all();
+}
+
+void pa_server_in_child(void)
+{
+	pa_socket_forget();
+	for (int i = 0; clients_ready && i < PA_WIRE_CLIENTS_MAX; i++) {
+		/* the image it was sent belongs to the parent's store */
+		clients[i].image = NULL;
+		pa_client_close(&clients[i]);
+	}
+	pa_owned_close(&pa_listener);
+	pa_owned_close(&waker);
+}
+
+void pa_server_unlink(void)
+{
+	pa_socket_unlink();
+}
+
+void pa_server_wake(void)
+{
+	uint64_t one = 1;
+
+	/* a full counter wakes as well */
+	if (pa_owned_good(&waker) && write(waker.fd, &one, sizeof one) < 0)
+		return;
+}
+
+/* ---- what requests need of the whole ---- */
+
+void pa_server_refresh(void)
+{
+	struct pa_directory *d = pa_store_directory();
+	struct pa_totals totals;
+	uint32_t hooks = pa_hooks_state();
+
+	pa_store_lock();
+	/* also finds those whose mark was overwritten late */
+	pa_threads_force_again_locked();
+	pa_threads_totals_locked(&totals);
+	d->requested_bytes = totals.bytes;
+	d->requested_calls = totals.calls;
+	d->uncounted_max = totals.uncounted_max;
+	d->hooks = hooks;
+	pa_store_unlock();
+}
+
+static void write_last_counters(uint32_t hooks)
+{
+	struct pa_directory *d = pa_store_directory();
+	struct pa_totals totals;
+
+	pa_store_lock();
+	pa_threads_totals_locked(&totals);
+	d->requested_bytes = totals.bytes;
+	d->requested_calls = totals.calls;
+	d->uncounted_max = totals.uncounted_max;
+	d->hooks = hooks;
+	d->detached_realtime_ns = pa_clock_ns(CLOCK_REALTIME);
+	d->state = PA_STATE_DETACHED;
+	pa_store_seal_identity();
+	pa_store_unlock();
+}
+
+void pa_server_detach(void)
+{
+	write_last_counters((uint32_t)pa_hooks_remove());
+}
+
+/* ---- one round ---- */
+
+static void count_clients(void)
+{
+	uint32_t n = 0;
+
+	for (int i = 0; i < PA_WIRE_CLIENTS_MAX; i++)
+		n += clients[i].socket.fd >= 0;
+	pa_store_directory()->clients = n;
+}
+
+static struct pa_client *free_client(void)
+{
+	for (int i = 0; i < PA_WIRE_CLIENTS_MAX; i++)
+		if (clients[i].socket.fd < 0)
+			return &clients[i];
+	return NULL;
+}
+
+static void accept_clients(void)
+{
+	for (int i = 0; i < PA_WIRE_CLIENTS_MAX; i++) {
+		int fd = accept4(pa_listener.fd, NULL, NULL,
+				 SOCK_CLOEXEC | SOCK_NONBLOCK);
+		struct pa_client *client = free_client();
+
+		if (fd < 0) {
+			if (errno == EMFILE || errno == ENFILE
+			    || errno == ENOBUFS || errno == ENOMEM)
+				accept_after_ns = now_ns() + BACK_OFF_NS;
+			return;
+		}
+		if (!client)
+			pa_client_turn_away(fd);
+		else
+			pa_client_open(client, fd);
+	}
+	count_clients();
+}
+
+/* The target closed our numbers, or uses them itself by now. */
+static void mend(void)
+{
+	char text[96];
+	struct pa_text why;
+
+	if (pa_owned_good(&waker) && pa_owned_good(&pa_listener))
+		return;
+	if (now_ns() < reopen_after_ns)
+		return;
+	reopen_after_ns = now_ns() + RETRY_NS;
+	if (!pa_owned_good(&waker)) {
+		waker.fd = -1;
+		open_waker();
+	}
+	if (!pa_owned_good(&pa_listener)) {
+		pa_listener.fd = -1;
+		pa_text_init(&why, text, sizeof text);
+		pa_socket_open(&why);
+	}
+}
+
+struct round {
+	struct pollfd fds[2 + PA_WIRE_CLIENTS_MAX];
+	int timeout;
+};
+
+static void prepare(struct round *round)
+{
+	bool accepting = now_ns() >= accept_after_ns;
+
+	round->timeout = accepting && pa_owned_good(&waker)
+		&& pa_owned_good(&pa_listener) ? IDLE_MS : BUSY_MS;
+	round->fds[0] = (struct pollfd){
+		pa_owned_good(&waker) ? waker.fd : -1, POLLIN, 0 };
+	round->fds[1] = (struct pollfd){
+		accepting && pa_owned_good(&pa_listener) ? pa_listener.fd : -1,
+		POLLIN, 0 };
+	for (int i = 0; i < PA_WIRE_CLIENTS_MAX; i++) {
+		struct pa_client *c = &clients[i];
+		short events = pa_client_wants_to_send(c) ? POLLOUT : POLLIN;
+
+		round->fds[2 + i] = (struct pollfd){ c->socket.fd, events, 0 };
+		if (c->socket.fd >= 0)
+			round->timeout = c->more ? 0 : round->timeout < BUSY_MS
+				? round->timeout : BUSY_MS;
+	}
+}
+
+static void drain_waker(void)
+{
+	uint64_t count;
+
+	if (pa_owned_good(&waker)
+	    && read(waker.fd, &count, sizeof count) < 0)
+		return;
+}
+
+/* True if a client had the answer to DETACH prepared. */
+static bool serve_round(void)
+{
+	struct round round;
+
+	mend();
+	prepare(&round);
+	poll(round.fds, 2 + PA_WIRE_CLIENTS_MAX, round.timeout);
+	if (round.fds[0].revents)
+		drain_waker();
+	for (int i = 0; i < PA_WIRE_CLIENTS_MAX; i++) {
+		if (clients[i].socket.fd < 0)
+			continue;
+		pa_client_step(&clients[i], round.fds[2 + i].revents);
+		if (clients[i].detach)
+			return true;
+	}
+	if (round.fds[1].revents && pa_owned_good(&pa_listener))
+		accept_clients();
+	count_clients();
+	return false;
+}
+
+/* ---- the end ---- */
+
+static struct pa_client *detaching_client(void)
+{
+	for (int i = 0; i < PA_WIRE_CLIENTS_MAX; i++)
+		if (clients[i].detach)
+			return &clients[i];
+	return NULL;
+}
+
+/*
+ * The socket goes first and the memory next, so that whoever reads the last
+ * answer to its end finds nothing of ours but this thread's exit.
+ */
+static void end_service(void)
+{
+	struct pa_client *last = detaching_client();
+	struct pa_owned socket = last->socket;
+	uint64_t end = now_ns() + LAST_ANSWER_MS * 1000000ull;
+
+	pa_socket_unlink();
+	while (last->socket.fd >= 0 && pa_client_wants_to_send(last)
+	       && now_ns() < end) {
+		struct pollfd p = { socket.fd, POLLOUT, 0 };
+
+		poll(&p, 1, 100);
+		pa_client_step(last, p.revents);
+	}
+	last->detach = false;
+	if (last->socket.fd >= 0)
+		socket = last->socket;
+	else
+		socket.fd = -1;
+	last->socket.fd = -1;
+	close_all();
+	pa_store_directory()->clients = 0;
+	pa_store_stop();
+	pa_life_ended();
+	pa_owned_close(&socket);
+}
+
+void pa_server_run(void)
+{
+	for (;;) {
+		if (__atomic_load_n(&pa_life_leave, __ATOMIC_ACQUIRE)) {
+			drain_waker();
+			pa_life_left();
+			return;
+		}
+		if (serve_round()) {
+			end_service();
+			return;
+		}
+	}
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The listening socket: where it lies, who may own the place, what happens
+ * to a stale one.  The target's umask and environment are not used.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "common/error.h"
+#include "payload/server_internal.h"
+#include "payload/store.h"
+#include "payload/sys.h"
+
+#define BACKLOG 16
+
+struct pa_owned pa_listener = PA_OWNED_NONE;
+
+/* The file that we made, to remove just that one. */
+static struct {
+	char path[sizeof ((struct pa_directory *)0)->socket];
+	dev_t dev;
+	ino_t ino;
+} file;
+
+static int new_socket(void)
+{
+	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+/* ---- the directory that it lies in ---- */
+
+static bool private_directory(const char *path)
+{
+	struct stat st;
+
+	return pa_lstat(path, &st) == 0 && S_ISDIR(st.st_mode)
+		&& st.st_uid == geteuid() && (st.st_mode & 07777) == 0700;
+}
+
+static bool make_private(const char *path)
+{
+	/* ours alone: the umask of the target may have taken bits away */
+	if (mkdir(path, 0700) == 0)
+		chmod(path, 0700);
+	return private_directory(path);
+}
+
+static bool run_directory(struct pa_text *path)
+{
+	pa_text_string(path, "/run/user/");
+	pa_text_number(path, geteuid());
+	if (!private_directory(path->start))
+		return false;
+	pa_text_string(path, "/pyattach-sample");
+	return make_private(path->start);
+}
+
+static bool tmp_directory(struct pa_text *path)
+{
+	pa_text_string(path, "/tmp/pyattach-sample-");
+	pa_text_number(path, geteuid());
+	return make_private(path->start);
+}
+
+/* ---- binding ---- */
+
+/* Nobody listens behind this file of ours: a process with our pid died. */
+static bool stale(const struct sockaddr_un *address)
+{
+	struct stat st;
+	int fd, error;
+
+	if (pa_lstat(address->sun_path, &st) != 0 || !S_ISSOCK(st.st_mode)
+	    || st.st_uid != geteuid())
+		return false;
+	fd = new_socket();
+	if (fd < 0)
+		return false;
+	error = connect(fd, (const struct sockaddr *)address, sizeof *address)
+		? errno : 0;
+	close(fd);
+	return error == ECONNREFUSED;
+}
+
+static int listen_at(const struct sockaddr_un *address, socklen_t length)
+{
+	const struct sockaddr *a = (const struct sockaddr *)address;
+	int fd = new_socket(), error;
+
+	if (fd < 0)
+		return -1;
+	if ((bind(fd, a, length) == 0
+	     || (errno == EADDRINUSE && address->sun_path[0]
+		 && stale(address) && unlink(address->sun_path) == 0
+		 && bind(fd, a, length) == 0))
+	    && (!address->sun_path[0] || chmod(address->sun_path, 0600) == 0)
+	    && listen(fd, BACKLOG) == 0)
+		return fd;
+	error = errno;
+	close(fd);
+	errno = error;
+	return -1;
+}
+
+static void remember_file(const char *path)
+{
+	struct stat st;
+
+	if (pa_lstat(path, &st) != 0)
+		return;
+	strcpy(file.path, path);
+	file.dev = st.st_dev;
+	file.ino = st.st_ino;
+}
+
+static int listen_in(bool (*directory)(struct pa_text *))
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct pa_text path;
+	int fd;
+
+	pa_text_init(&path, address.sun_path, sizeof address.sun_path);
+	if (!directory(&path))
+		return -1;
+	pa_text_string(&path, "/");
+	pa_text_number(&path, pa_getpid());
+	pa_text_string(&path, ".sock");
+	fd = listen_at(&address, sizeof address);
+	if (fd >= 0) {
+		remember_file(address.sun_path);
+		strcpy(pa_store_directory()->socket, address.sun_path);
+	}
+	return fd;
+}
+
+/* No directory is fit: a name that nobody can guess. */
+static int listen_abstract(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char *shown = pa_store_directory()->socket;
+	struct pa_text name;
+	int fd;
+
+	pa_text_init(&name, address.sun_path, sizeof address.sun_path);
+	pa_text_string(&name, "@pyattach-sample-");
+	pa_text_number(&name, pa_getpid());
+	pa_text_string(&name, "-");
+	for (int i = 0; i < 2; i++) {
+		uint64_t bits = pa_random_seed();
+
+		for (int shift = 60; shift >= 0; shift -= 4)
+			pa_text_bytes(&name, &"0123456789abcdef"
+				      [bits >> shift & 15], 1);
+	}
+	strcpy(shown, name.start);
+	address.sun_path[0] = 0;
+	fd = listen_at(&address, (socklen_t)(offsetof(struct sockaddr_un,
+						      sun_path) + name.length));
+	if (fd < 0)
+		shown[0] = 0;
+	return fd;
+}
+
+int pa_socket_open(struct pa_text *why)
+{
+	int fd;
+
+	file.path[0] = 0;
+	memset(pa_store_directory()->socket, 0,
+	       sizeof pa_store_directory()->socket);
+	fd = listen_in(run_directory);
+	if (fd < 0)
+		fd = listen_in(tmp_directory);
+	if (fd < 0)
+		fd = listen_abstract();
+	if (fd >= 0 && pa_owned_take(&pa_listener, fd))
+		return 0;
+	pa_text_string(why, "socket: ");
+	pa_text_string(why, fd >= 0 || errno == EMFILE || errno == ENFILE
+		       ? "no file descriptor is left"
+		       : "no place to bind it");
+	pa_socket_unlink();
+	return fd >= 0 || errno == EMFILE || errno == ENFILE
+		? PA_E_NO_FD_LEFT : PA_E_SOCKET_FAILED;
+}
+
+void pa_socket_unlink(void)
+{
+	struct stat st;
+
+	if (file.path[0] && pa_lstat(file.path, &st) == 0
+	    && st.st_dev == file.dev && st.st_ino == file.ino)
+		unlink(file.path);
+	file.path[0] = 0;
+}
+
+void pa_socket_forget(void)
+{
+	file.path[0] = 0;
+}
