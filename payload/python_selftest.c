@@ -53,6 +53,12 @@ static void add_number(struct text *text, unsigned long number)
 	add(text, p);
 }
 
+/* The API says -1 where a line is not known. */
+static uint32_t known(int line)
+{
+	return line > 0 ? (uint32_t)line : 0;
+}
+
 /* ---- one code object ---- */
 
 /* A str attribute against the str object that we read. */
@@ -104,7 +110,6 @@ static bool same_instruction(void *frame, void *code,
 	const struct pa_python_calls *c = &pa_python_calls;
 	void *number = c->attribute(frame, "f_lasti");
 	long last, place = own->place;
-	int api_line;
 
 	if (!number) {
 		c->error_clear();
@@ -114,9 +119,8 @@ static bool same_instruction(void *frame, void *code,
 	c->forget(number);
 	if (pa_layout.place == PA_PLACE_POINTER && place >= 0)
 		place *= 2;
-	api_line = c->code_line(code, (int)last);
 	return (last < 0 ? -1 : last) == place &&
-	       (api_line > 0 ? (uint32_t)api_line : 0) == line;
+	       known(c->code_line(code, (int)last)) == line;
 }
 
 /* The field that differs, or NULL. */
@@ -127,14 +131,12 @@ static const char *compare_frame(void *frame,
 	void *code = c->frame_code(frame);
 	const char *field = NULL;
 	uint32_t line;
-	int theirs;
 
 	if (code != own->code) {
 		field = "code object";
 	} else {
 		line = pa_code_line(own->code, own->place);
-		theirs = c->frame_line(frame);
-		if ((theirs > 0 ? (uint32_t)theirs : 0) != line &&
+		if (known(c->frame_line(frame)) != line &&
 		    !same_instruction(frame, code, own, line))
 			field = "line";
 		else
@@ -213,7 +215,7 @@ static const char *compare_probe(void)
 	if (type != c->code_type)
 		field = "type";
 	else if (pa_code_line(code, -1) != PROBE_LINE ||
-		 pa_code_line(code, 0) != (uint32_t)c->code_line(code, 0))
+		 pa_code_line(code, 0) != known(c->code_line(code, 0)))
 		field = "line";
 	else
 		field = compare_names(code);
