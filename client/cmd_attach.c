@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * `attach`: preflight, load, wait for the payload's answer; or, where one is
+ * attached already, change what can be changed.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "client/command.h"
+#include "client/discover.h"
+#include "client/human.h"
+
+/* What the answer is made of. */
+struct attached {
+	struct pa_status status;
+	struct pa_target target;
+	struct pa_attach_result result;
+	bool already;
+	uint64_t previous_rate;	/* 0 = unchanged */
+};
+
+/* ---- which payload ---- */
+
+/* In a build tree the payload beside the program, else the installed one. */
+static const char *find_payload(const struct pa_args *args, char *room,
+				size_t size)
+{
+	char program[3072], *slash;
+	ssize_t n;
+
+	if (args->payload)
+		return args->payload;
+	n = readlink("/proc/self/exe", program, sizeof program - 1);
+	if (n > 0) {
+		program[n] = '\0';
+		slash = strrchr(program, '/');
+		if (slash)
+			*slash = '\0';
+		snprintf(room, size, "%s/../payload/pyattach-payload.so",
+			 program);
+		if (!access(room, R_OK))
+			return room;
+	}
+	return PA_PAYLOAD_FILE;
+}
+
+/* ---- already attached ---- */
+
+static int refuse_fixed(struct pa_command *command, const char *option,
+			const char *has)
+{
+	return pa_fail(&command->diag, PA_E_FIXED_OPTION, "%s cannot change "
+		       "while process %d is attached (it has %s)", option,
+		       (int)command->args.pid, has);
+}
+
+static int attach_again(struct pa_command *command, struct pa_wire *wire,
+			struct attached *a)
+{
+	const struct pa_args *args = &command->args;
+	char text[32];
+	int err;
+
+	a->already = true;
+	if (args->frames_given && args->frames_max != a->status.frames_max) {
+		snprintf(text, sizeof text, "%llu",
+			 (unsigned long long)a->status.frames_max);
+		return refuse_fixed(command, "--frames", text);
+	}
+	if (args->memory_given && args->memory_max != a->status.memory_max)
+		return refuse_fixed(command, "--max-memory", pa_human_bytes(
+				    (double)a->status.memory_max).s);
+	if (!args->rate_given || args->rate == a->status.rate)
+		return 0;
+	err = pa_rate_wire(wire, args->rate, &a->previous_rate,
+			   &command->diag);
+	a->status.rate = args->rate;
+	return err;
+}
+
+/* ---- not attached yet ---- */
+
+static void tell_step(void *context, const char *line)
+{
+	pa_command_step(context, "%s", line);
+}
+
+static uint64_t time_left(const struct pa_command *command)
+{
+	uint64_t now = pa_now_ns();
+
+	return now < command->deadline_ns ? command->deadline_ns - now : 1;
+}
+
+static int attach_first(struct pa_command *command, struct pa_wire *wire,
+			struct attached *a)
+{
+	const struct pa_args *args = &command->args;
+	char room[4096];
+	const struct pa_attach_options options = {
+		.payload = find_payload(args, room, sizeof room),
+		.rate = args->rate, .memory_max = args->memory_max,
+		.frames_max = args->frames_max,
+		.timeout_ns = time_left(command), .seed = args->seed,
+		.step = tell_step, .context = command,
+	};
+	int err;
+
+	pa_command_step(command, "loading %s", options.payload);
+	err = pa_attach(&a->target, &options, &a->result, &command->diag);
+	if (err)
+		return err;
+	/* Success is what the payload says, not what we think. */
+	return pa_command_connect(command, wire, &a->status);
+}
+
+/* Connect where something is attached, attach where nothing is. */
+static int attach_or_connect(struct pa_command *command, struct pa_wire *wire,
+			     struct attached *a)
+{
+	const struct pa_args *args = &command->args;
+	struct pa_diag why = { "", "" };
+	int err, answers;
+
+	answers = pa_discover(args->pid, command->deadline_ns, wire,
+			      &a->status, &why);
+	err = pa_target_inspect(args->pid, answers && !args->force ?
+				args->memory_max : 0, &a->target,
+				&command->diag);
+	if (!answers) {
+		/* What answers need not be inspected to be used. */
+		if (err)
+			command->diag = (struct pa_diag){ "", "" };
+		return attach_again(command, wire, a);
+	}
+	if (err)
+		return err;
+	if (a->target.directory &&
+	    a->target.loaded.state == PA_STATE_ATTACHED) {
+		command->diag = why;
+		return answers;
+	}
+	return attach_first(command, wire, a);
+}
+
+/* ---- the answer ---- */
+
+static const char *build_word(const struct attached *a)
+{
+	return a->status.flags & PA_FLAG_SHARED_LIBPYTHON ?
+		"shared" : "static";
+}
+
+static int answer_json(struct pa_command *command, const struct pa_wire *wire,
+		       const struct attached *a)
+{
+	const struct { const char *key; json_t *value; } parts[] = {
+		{ "pid", pa_json_count((uint64_t)command->args.pid) },
+		{ "python", pa_json_text(a->status.python) },
+		{ "build", json_string(build_word(a)) },
+		{ "free_threaded", json_boolean(
+			a->status.flags & PA_FLAG_FREE_THREADED) },
+		{ "rate", pa_json_count(a->status.rate) },
+		{ "socket", pa_json_text(wire->socket) },
+		{ "already_attached", json_boolean(a->already) },
+		{ "method", json_string("ptrace") },
+		{ "stopped_ns", pa_json_count(a->result.stopped_ns) },
+		{ "total_ns", pa_json_count(pa_now_ns() -
+					    command->begin_ns) },
+		{ "stops", pa_json_count(a->result.stops) },
+		{ "payload_version", pa_json_text(
+			a->status.payload_version) },
+	};
+	json_t *object = pa_json_object("attach");
+
+	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+		json_object_set_new(object, parts[i].key, parts[i].value);
+	return pa_command_answer(command, object);
+}
+
+static int answer_table(struct pa_command *command,
+			const struct pa_wire *wire, const struct attached *a)
+{
+	char name[320], how[160];
+	pid_t pid = command->args.pid;
+
+	pa_command_name(pid, a->status.python, name, sizeof name);
+	if (a->already && a->previous_rate)
+		snprintf(how, sizeof how, "was attached already, rate changed "
+			 "from one per %s",
+			 pa_human_bytes((double)a->previous_rate).s);
+	else if (a->already)
+		snprintf(how, sizeof how, "was attached already");
+	else
+		snprintf(how, sizeof how, "stopped for %s, %s in all",
+			 pa_human_short_time(a->result.stopped_ns).s,
+			 pa_human_short_time(pa_now_ns() -
+					     command->begin_ns).s);
+	pa_command_say(command, "Attached to %s: one sample per %s; %s", name,
+		       pa_human_bytes((double)a->status.rate).s, how);
+	if (command->args.for_ns)
+		pa_command_say(command, "Socket %s. The report follows in %s.",
+			       wire->socket,
+			       pa_human_time(command->args.for_ns).s);
+	else
+		pa_command_say(command, "Socket %s. Next: pyattach-sample "
+			       "report %d", wire->socket, (int)pid);
+	return pa_command_flush(command);
+}
+
+/* ---- --for ---- */
+
+/* Until the time is over, a signal came, or the process ended. */
+static int wait_for(struct pa_command *command, const sigset_t *signals)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, command->args.pid, 0);
+	struct pollfd fds[] = {
+		{ .fd = signalfd(-1, signals, SFD_CLOEXEC),
+		  .events = POLLIN },
+		{ .fd = pidfd, .events = POLLIN },
+	};
+	uint64_t end = pa_now_ns() + command->args.for_ns, now;
+	int n = 0;
+
+	while (n <= 0 && (now = pa_now_ns()) < end) {
+		uint64_t ms = (end - now + 999999) / 1000000;
+
+		n = poll(fds, 2, ms > 1000000 ? 1000000 : (int)ms);
+	}
+	for (int i = 0; i < 2; i++)
+		if (fds[i].fd >= 0)
+			close(fds[i].fd);
+	if (n > 0 && fds[1].revents)
+		return pa_fail(&command->diag, PA_E_EXITED, "process %d ended "
+			       "while it was sampled",
+			       (int)command->args.pid);
+	return 0;
+}
+
+static int sample_for(struct pa_command *command, struct pa_wire *wire,
+		      const sigset_t *signals)
+{
+	struct pa_status last;
+	int err, report;
+
+	/* An idle connection would be let go by the payload. */
+	pa_wire_close(wire);
+	err = wait_for(command, signals);
+	command->deadline_ns = pa_now_ns() + command->args.timeout_ns;
+	if (!err)
+		err = pa_command_connect(command, wire, &last);
+	if (err)
+		return err;
+	report = pa_report_wire(command, wire);
+	err = pa_detach_wire(wire, &last, report ? NULL : &command->diag);
+	return report ? report : err;
+}
+
+/* ---- the verb ---- */
+
+int pa_cmd_attach(struct pa_command *command)
+{
+	struct attached a;
+	struct pa_wire wire = { .fd = -1 };
+	sigset_t signals, old;
+	int err;
+
+	memset(&a, 0, sizeof a);
+	/* ^C waits until all is done or all is undone; both are bounded by
+	 * --timeout.  SIGKILL is safe at any instant (injector.h). */
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &signals, &old);
+	err = attach_or_connect(command, &wire, &a);
+	if (!err && command->args.format == PA_FORMAT_JSON)
+		err = answer_json(command, &wire, &a);
+	else if (!err)
+		err = answer_table(command, &wire, &a);
+	if (!err && command->args.for_ns)
+		err = sample_for(command, &wire, &signals);
+	pa_wire_close(&wire);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return err;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * `report`: who holds the memory, or who allocated it, from one source or
+ * several.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/command.h"
+#include "client/discover.h"
+#include "client/source.h"
+#include "client/view.h"
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash && slash[1] ? slash + 1 : path;
+}
+
+static int add_image(struct pa_command *command, struct pa_report *report,
+		     struct pa_image *image, enum pa_source_kind kind)
+{
+	int err = pa_report_add(report, image, kind);
+
+	pa_image_free(image);
+	return err ? pa_fail(&command->diag, err, "no memory") : 0;
+}
+
+static int add_wire(struct pa_command *command, struct pa_report *report,
+		    struct pa_wire *wire)
+{
+	struct pa_image image;
+	int err;
+
+	pa_process_title(wire->process.pid, report->title,
+			 sizeof report->title);
+	err = pa_source_live(wire, &image, &command->diag);
+	if (err)
+		return err;
+	pa_command_step(command, "took a snapshot of %llu live samples",
+			(unsigned long long)image.n_live);
+	/* Its own number, where the process is in a pid namespace. */
+	image.directory.pid = (uint32_t)wire->process.pid;
+	return add_image(command, report, &image, PA_SOURCE_LIVE);
+}
+
+static int add_pid(struct pa_command *command, struct pa_report *report,
+		   pid_t pid)
+{
+	struct pa_status status;
+	struct pa_wire wire;
+	int err = pa_discover(pid, command->deadline_ns, &wire, &status,
+			      &command->diag);
+
+	if (!err)
+		err = add_wire(command, report, &wire);
+	pa_wire_close(&wire);
+	return err;
+}
+
+static int add_source(struct pa_command *command, struct pa_report *report,
+		      const char *source)
+{
+	struct pa_image image;
+	pid_t pid;
+	int err;
+
+	if (pa_is_number(source)) {
+		err = pa_parse_pid(source, &pid, &command->diag);
+		return err ? err : add_pid(command, report, pid);
+	}
+	snprintf(report->title, sizeof report->title, "%s",
+		 base_name(source));
+	err = pa_source_file(source, command->deadline_ns, &image,
+			     &command->diag);
+	return err ? err : add_image(command, report, &image,
+				     PA_SOURCE_IMAGE);
+}
+
+static bool wants_color(const struct pa_args *args, bool terminal)
+{
+	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	if (args->color != PA_COLOR_AUTO)
+		return args->color == PA_COLOR_ALWAYS;
+	return terminal && !(no_color && *no_color) &&
+		!(term && !strcmp(term, "dumb"));
+}
+
+static int show(struct pa_command *command, struct pa_report *report)
+{
+	static int (*const views[])(const struct pa_view *,
+				    const struct pa_report *) = {
+		[PA_FORMAT_TABLE] = pa_view_table,
+		[PA_FORMAT_JSON] = pa_view_json,
+		[PA_FORMAT_CSV] = pa_view_csv,
+	};
+	const struct pa_args *args = &command->args;
+	struct pa_output output;
+	struct pa_view view;
+	int err;
+
+	pa_report_finish(report);
+	err = pa_output_open(&output, args->output, args->force,
+			     &command->diag);
+	if (err)
+		return err;
+	view.file = output.file;
+	view.width = pa_output_width(&output);
+	view.pretty = pa_output_is_terminal(&output);
+	view.color = wants_color(args, view.pretty);
+	err = views[args->format](&view, report);
+	if (err)
+		pa_fail(&command->diag, err, "no memory");
+	return pa_output_close(&output, err, &command->diag);
+}
+
+int pa_report_wire(struct pa_command *command, struct pa_wire *wire)
+{
+	struct pa_report report;
+	int err = pa_report_init(&report, &command->args.question);
+
+	if (err)
+		return pa_fail(&command->diag, err, "no memory");
+	err = add_wire(command, &report, wire);
+	if (!err)
+		err = show(command, &report);
+	pa_report_free(&report);
+	return err;
+}
+
+int pa_cmd_report(struct pa_command *command)
+{
+	const struct pa_args *args = &command->args;
+	struct pa_report report;
+	int err;
+
+	if (!args->pid && !args->n_words)
+		return pa_fail(&command->diag, PA_E_USAGE, "a SOURCE is "
+			       "missing: a PID or an image file");
+	err = pa_report_init(&report, &args->question);
+	if (err)
+		return pa_fail(&command->diag, err, "no memory");
+	if (args->pid)
+		err = add_pid(command, &report, args->pid);
+	for (size_t i = 0; !err && i < args->n_words; i++)
+		err = add_source(command, &report, args->words[i]);
+	if (!err)
+		err = show(command, &report);
+	pa_report_free(&report);
+	return err;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Find and open the socket of the payload in a process.
+ */
+#ifndef PA_CLIENT_DISCOVER_H
+#define PA_CLIENT_DISCOVER_H
+
+#include "client/status_text.h"
+#include "client/wire_client.h"
+
+/*
+ * Connect to the payload of a process and ask for STATUS.  Tries the name in
+ * the directory page where the process may be read, then the fixed places,
+ * then abstract names.  0 and an open wire, or PA_E_NO_PROCESS,
+ * PA_E_NOT_ATTACHED, PA_E_STOPPED, PA_E_TRACED, PA_E_PEER, PA_E_TIMEOUT, ...
+ * A process that could never be attached gives the reason for that.
+ */
+int pa_discover(pid_t pid, uint64_t deadline_ns, struct pa_wire *wire,
+		struct pa_status *status, struct pa_diag *diag);
+
+/* Call found() for each pid that might have a payload, each once. */
+void pa_discover_all(void (*found)(void *context, pid_t pid), void *context);
+
+#endif /* PA_CLIENT_DISCOVER_H */

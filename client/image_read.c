@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The decoder of the image; see image_read.h.  It must trust no number that
+ * it reads: a file can be cut, rotten, or made to harm.
+ */
+#include "client/image_read.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#define RATE_MAX ((uint64_t)1 << 40)
+#define SIZE_MAX_SANE ((uint64_t)1 << 62)
+
+static int read_bytes(const struct pa_reader *reader, uint64_t at,
+		      void *buffer, size_t n)
+{
+	const struct pa_bytes_reader *r =
+		(const struct pa_bytes_reader *)reader;
+
+	if (at > r->length || n > r->length - at)
+		return PA_E_TRUNCATED;
+	if (n)
+		memcpy(buffer, r->bytes + at, n);
+	return 0;
+}
+
+void pa_reader_bytes(struct pa_bytes_reader *reader, const void *bytes,
+		     size_t length)
+{
+	*reader = (struct pa_bytes_reader){
+		.reader = { .read = read_bytes, .snapshot = true },
+		.bytes = bytes, .length = length,
+	};
+}
+
+bool pa_image_has_magic(const void *bytes, size_t length)
+{
+	return length >= 16 && !memcmp(bytes, PA_IMAGE_MAGIC, 16);
+}
+
+static uint32_t checksum(uint32_t crc, const void *bytes, size_t n)
+{
+	return (uint32_t)crc32_z(crc, bytes, n);
+}
+
+/* ---- the directory ---- */
+
+static void end_strings(struct pa_directory *d)
+{
+	d->payload_version[sizeof d->payload_version - 1] = '\0';
+	d->socket[sizeof d->socket - 1] = '\0';
+	d->start_text[sizeof d->start_text - 1] = '\0';
+}
+
+static int check_directory(const struct pa_reader *reader,
+			   const struct pa_directory *d, struct pa_diag *diag)
+{
+	const unsigned char *bytes = (const unsigned char *)d;
+	size_t n = reader->snapshot ?
+		offsetof(struct pa_directory, snapshot_crc) :
+		offsetof(struct pa_directory, identity_crc);
+	uint32_t crc = reader->snapshot ? d->snapshot_crc : d->identity_crc;
+
+	if (!pa_image_has_magic(bytes, sizeof *d))
+		return pa_fail(diag, PA_E_NO_IMAGE, "no image begins here");
+	if (d->endian == PA_IMAGE_ENDIAN && d->major > PA_IMAGE_MAJOR)
+		return pa_fail(diag, PA_E_FUTURE_IMAGE, "the image has format "
+			       "%u, this tool knows %u", d->major,
+			       (unsigned)PA_IMAGE_MAJOR);
+	if (checksum(0, bytes, n) != crc)
+		return pa_fail(diag, PA_E_DAMAGED, "the image is damaged: the "
+			       "checksum of its directory is wrong");
+	if (d->endian != PA_IMAGE_ENDIAN || d->major != PA_IMAGE_MAJOR ||
+	    d->header_size < sizeof *d || d->header_size > PA_IMAGE_PAGE ||
+	    d->state == PA_STATE_EMPTY || d->state > PA_STATE_FAILED)
+		return pa_fail(diag, PA_E_DAMAGED, "the image is damaged: its "
+			       "directory makes no sense");
+	return 0;
+}
+
+static bool sane(double value)
+{
+	return isfinite(value) && value >= 0;
+}
+
+static int check_counters(const struct pa_directory *d, struct pa_diag *diag)
+{
+	if (d->rate < 1 || d->rate > RATE_MAX || d->rate_effective < 1 ||
+	    d->rate_effective > RATE_MAX || !sane(d->estimated_bytes) ||
+	    !sane(d->estimated_bytes_variance) ||
+	    !sane(d->estimated_bytes_weight_max) ||
+	    !sane(d->estimated_objects) ||
+	    !sane(d->estimated_objects_variance) ||
+	    !sane(d->estimated_objects_weight_max))
+		return pa_fail(diag, PA_E_DAMAGED, "the image is damaged: "
+			       "impossible counters in its directory");
+	return 0;
+}
+
+static int read_directory(const struct pa_reader *reader,
+			  struct pa_directory *d, struct pa_diag *diag)
+{
+	int err = reader->read(reader, reader->directory, d, sizeof *d);
+
+	if (err == PA_E_TRUNCATED)
+		return pa_fail(diag, err, "the image is cut short in its "
+			       "first page");
+	if (err)
+		return pa_fail(diag, err, "the directory of the image cannot "
+			       "be read");
+	err = check_directory(reader, d, diag);
+	if (!err)
+		err = check_counters(d, diag);
+	end_strings(d);
+	return err;
+}
+
+/* ---- regions ---- */
+
+static bool set_valid(const struct pa_set *set)
+{
+	uint32_t crc = checksum(0, set, offsetof(struct pa_set, crc));
+
+	crc = checksum(crc, set->region, sizeof set->region);
+	return set->n_regions <= PA_IMAGE_REGIONS && set->crc == crc;
+}
+
+/* The valid set of the higher generation, or -1. */
+static int pick_set(const struct pa_directory *d)
+{
+	bool a = set_valid(&d->set[0]), b = set_valid(&d->set[1]);
+
+	if (a && b)
+		return d->set[1].generation > d->set[0].generation;
+	return a ? 0 : b ? 1 : -1;
+}
+
+/* One kind of region: how large our record is, and what was read. */
+struct want {
+	uint32_t kind, elem_size;
+	const char *name;
+	void *bytes;
+	uint64_t count;
+	uint32_t found_size;	/* elem_size of the image, 0 = not read */
+};
+
+static int region_failed(const struct want *want, int err,
+			 struct pa_diag *diag)
+{
+	if (err == PA_E_TRUNCATED)
+		return pa_fail(diag, err, "the image is cut short: its %s are "
+			       "not whole", want->name);
+	if (err == PA_E_DAMAGED)
+		return pa_fail(diag, err, "the image is damaged: in its %s",
+			       want->name);
+	return pa_fail(diag, err, "the %s of the image cannot be read",
+		       want->name);
+}
+
+/* Squeeze records of a later minor version into ours, in place. */
+static void drop_unknown_fields(unsigned char *bytes, uint64_t count,
+				size_t from, size_t to)
+{
+	for (uint64_t i = 1; from > to && i < count; i++)
+		memmove(bytes + i * to, bytes + i * from, to);
+}
+
+static int copy_region(const struct pa_reader *reader,
+		       const struct pa_region *region, uint32_t crc,
+		       uint64_t count, struct want *want)
+{
+	uint64_t at = reader->snapshot ?
+		reader->directory + region->file_offset : region->address;
+	uint64_t n = count * region->elem_size;
+	unsigned char *bytes = malloc(n + 1);
+	int err;
+
+	if (!bytes)
+		return PA_E_READ;
+	err = reader->read(reader, at, bytes, n);
+	if (!err && reader->snapshot && checksum(0, bytes, n) != crc)
+		err = PA_E_DAMAGED;
+	if (err) {
+		free(bytes);
+		return err;
+	}
+	drop_unknown_fields(bytes, count, region->elem_size, want->elem_size);
+	want->bytes = bytes;
+	want->count = count;
+	want->found_size = region->elem_size;
+	return 0;
+}
+
+static int read_region(const struct pa_reader *reader,
+		       const struct pa_directory *d, int set, unsigned index,
+		       struct want *want, uint64_t *total)
+{
+	const struct pa_region *region = &d->set[set].region[index];
+	/* what lies above the count was never used, and is in no core */
+	uint64_t count = d->count[set][index];
+
+	if (region->elem_size < want->elem_size ||
+	    region->elem_size > PA_IMAGE_PAGE ||
+	    (want->kind == PA_KIND_STRINGS && region->elem_size != 1) ||
+	    count < 1 || count > PA_IMAGE_BYTES_MAX / region->elem_size ||
+	    (!reader->snapshot && count > region->capacity) ||
+	    (reader->snapshot && region->file_offset < PA_IMAGE_PAGE) ||
+	    region->file_offset > UINT64_MAX / 2 || want->found_size)
+		return PA_E_DAMAGED;
+	*total += count * region->elem_size;
+	if (*total > PA_IMAGE_BYTES_MAX)
+		return PA_E_DAMAGED;
+	/* A size that the source does not have must cost no memory. */
+	if (reader->snapshot) {
+		char last;
+		int err = reader->read(reader, reader->directory +
+				       region->file_offset +
+				       count * region->elem_size - 1,
+				       &last, 1);
+		if (err)
+			return err;
+	}
+	return copy_region(reader, region, d->region_crc[index], count, want);
+}
+
+static int read_kind(const struct pa_reader *reader,
+		     const struct pa_directory *d, int set, struct want *want,
+		     uint64_t *total, struct pa_diag *diag)
+{
+	for (unsigned i = 0; i < d->set[set].n_regions; i++) {
+		int err;
+
+		if (d->set[set].region[i].kind != want->kind)
+			continue;
+		err = read_region(reader, d, set, i, want, total);
+		if (err)
+			return region_failed(want, err, diag);
+	}
+	if (!want->found_size)
+		return region_failed(want, PA_E_DAMAGED, diag);
+	return 0;
+}
+
+static int read_regions(const struct pa_reader *reader, struct pa_image *image,
+			bool *hashed, struct pa_diag *diag)
+{
+	struct want wants[] = {
+		{ PA_KIND_SITES, sizeof(struct pa_site), "sites" },
+		{ PA_KIND_STRINGS, 1, "strings" },
+		{ PA_KIND_FRAMES, sizeof(struct pa_frame), "frames" },
+		{ PA_KIND_NODES, sizeof(struct pa_node), "nodes" },
+		{ PA_KIND_LIVE, sizeof(struct pa_live), "live samples" },
+	};
+	const struct pa_directory *d = &image->directory;
+	int set = pick_set(d), err = 0;
+	uint64_t total = 0;
+
+	if (set < 0)
+		return pa_fail(diag, PA_E_DAMAGED, "the image is damaged: no "
+			       "valid description of its regions");
+	for (size_t w = 0; !err && w < sizeof wants / sizeof wants[0]; w++)
+		err = read_kind(reader, d, set, &wants[w], &total, diag);
+	image->sites = wants[0].bytes;
+	image->n_sites = wants[0].count;
+	image->strings = wants[1].bytes;
+	image->n_strings = wants[1].count;
+	image->frames = wants[2].bytes;
+	image->n_frames = wants[2].count;
+	image->nodes = wants[3].bytes;
+	image->n_nodes = wants[3].count;
+	image->live = wants[4].bytes;
+	image->n_live = wants[4].count;
+	/* A longer record hashes fields that were dropped. */
+	*hashed = wants[4].found_size == sizeof(struct pa_live);
+	return err;
+}
+
+/* ---- records ---- */
+
+const char *pa_image_string(const struct pa_image *image, uint32_t offset,
+			    uint32_t *length)
+{
+	uint32_t n;
+
+	*length = 0;
+	if (image->n_strings < 4 || offset > image->n_strings - 4)
+		return "";
+	memcpy(&n, image->strings + offset, sizeof n);
+	if (n > image->n_strings - 4 - offset)
+		return "";
+	*length = n;
+	return image->strings + offset + 4;
+}
+
+static bool string_valid(const struct pa_image *image, uint32_t offset)
+{
+	uint32_t n;
+
+	if (image->n_strings < 4 || offset > image->n_strings - 4)
+		return false;
+	memcpy(&n, image->strings + offset, sizeof n);
+	return n <= image->n_strings - 4 - offset;
+}
+
+static bool site_valid(const struct pa_image *image, const struct pa_site *s)
+{
+	return s->node < image->n_nodes && s->domain < PA_DOMAIN_COUNT &&
+		sane(s->allocated_bytes) &&
+		sane(s->allocated_bytes_variance) &&
+		sane(s->allocated_bytes_weight_max) &&
+		sane(s->allocated_objects) &&
+		sane(s->allocated_objects_variance) &&
+		sane(s->allocated_objects_weight_max) &&
+		sane(s->peak_bytes);
+}
+
+/* Tables that only grow: one bad index spoils what refers to it. */
+static int check_tables(const struct pa_image *image, struct pa_diag *diag)
+{
+	for (uint64_t i = 0; i < image->n_frames; i++)
+		if (!string_valid(image, image->frames[i].file) ||
+		    !string_valid(image, image->frames[i].function))
+			return pa_fail(diag, PA_E_DAMAGED, "the image is "
+				"damaged: frame %" PRIu64 " has no name", i);
+	for (uint64_t i = 1; i < image->n_nodes; i++)
+		if (image->nodes[i].parent >= i ||
+		    image->nodes[i].frame >= image->n_frames)
+			return pa_fail(diag, PA_E_DAMAGED, "the image is "
+				"damaged: node %" PRIu64 " leads nowhere", i);
+	for (uint64_t i = 0; i < image->n_sites; i++)
+		if (!site_valid(image, &image->sites[i]))
+			return pa_fail(diag, PA_E_DAMAGED, "the image is "
+				"damaged: site %" PRIu64 " is wrong", i);
+	return 0;
+}
+
+static uint16_t live_hash(const struct pa_live *live)
+{
+	const unsigned char *bytes = (const unsigned char *)live;
+	uint32_t hash = 0x811c9dc5u;
+
+	for (size_t i = offsetof(struct pa_live, address); i < sizeof *live;
+	     i++)
+		hash = (hash ^ bytes[i]) * 0x01000193u;
+	return (uint16_t)hash;
+}
+
+static bool live_valid(const struct pa_image *image,
+		       const struct pa_live *live, bool hashed)
+{
+	return (!hashed || live->check == live_hash(live)) &&
+		live->site < image->n_sites &&
+		live->domain < PA_DOMAIN_COUNT && live->rate >= 1 &&
+		live->rate <= RATE_MAX && live->size < SIZE_MAX_SANE &&
+		string_valid(image, live->type);
+}
+
+/* Keep the valid records, in place; count the others. */
+static void filter_live(struct pa_image *image, bool hashed)
+{
+	uint64_t kept = 0;
+
+	for (uint64_t i = 1; i < image->n_live; i++) {
+		const struct pa_live *live = &image->live[i];
+
+		if (!live->seq || !live->address)
+			continue;
+		if (live->seq & 1)
+			image->torn++;
+		else if (!live_valid(image, live, hashed))
+			image->damaged++;
+		else
+			image->live[kept++] = *live;
+	}
+	image->n_live = kept;
+}
+
+int pa_image_read(const struct pa_reader *reader, struct pa_image *image,
+		  struct pa_diag *diag)
+{
+	bool hashed = true;
+	int err;
+
+	memset(image, 0, sizeof *image);
+	err = read_directory(reader, &image->directory, diag);
+	if (!err)
+		err = read_regions(reader, image, &hashed, diag);
+	if (!err)
+		err = check_tables(image, diag);
+	if (err) {
+		pa_image_free(image);
+		return err;
+	}
+	filter_live(image, hashed);
+	if (reader->snapshot && image->damaged) {
+		pa_fail(diag, PA_E_DAMAGED, "the image is damaged: %" PRIu64
+			" of its live samples are wrong", image->damaged);
+		pa_image_free(image);
+		return PA_E_DAMAGED;
+	}
+	return 0;
+}
+
+void pa_image_free(struct pa_image *image)
+{
+	free(image->live);
+	free(image->sites);
+	free(image->frames);
+	free(image->nodes);
+	free(image->strings);
+	memset(image, 0, sizeof *image);
+}

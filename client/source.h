@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A SOURCE of the command line as an image: an attached process, or a file,
+ * told apart by content.
+ */
+#ifndef PA_CLIENT_SOURCE_H
+#define PA_CLIENT_SOURCE_H
+
+#include "client/image_read.h"
+#include "client/wire_client.h"
+
+/* Ask the process that is connected for a snapshot.  *bytes is malloc'd and
+ * was checked to be a whole, undamaged image. */
+int pa_source_snapshot(struct pa_wire *wire, char **bytes, size_t *length,
+		       struct pa_diag *diag);
+
+/* The same, decoded. */
+int pa_source_live(struct pa_wire *wire, struct pa_image *image,
+		   struct pa_diag *diag);
+
+/*
+ * An image from a file.  Reads no more than an image can have and waits for
+ * no writer longer than until the deadline.  PA_E_READ, PA_E_NO_IMAGE,
+ * PA_E_TRUNCATED, PA_E_DAMAGED, PA_E_FUTURE_IMAGE, PA_E_TIMEOUT.
+ */
+int pa_source_file(const char *path, uint64_t deadline_ns,
+		   struct pa_image *image, struct pa_diag *diag);
+
+#endif /* PA_CLIENT_SOURCE_H */
