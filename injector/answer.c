@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * After the commit: the stub's end, then the payload's answer in its
+ * directory.  Only reads; the target needs nothing of us any more.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "injector/diag.h"
+#include "injector/fault.h"
+#include "injector/session.h"
+
+#define POLL_FIRST_NS 50000ull
+#define POLL_MAX_NS 3000000ull
+#define MAPS_EVERY 16	/* polls between two looks through all maps */
+
+/* What is known of the answer so far. */
+struct wait {
+	struct pa_session *session;
+	uint64_t pause_ns;
+	unsigned polls;
+	bool seen;		/* the stub has begun */
+};
+
+static int too_late(const struct wait *w, const char *what)
+{
+	struct pa_session *s = w->session;
+
+	return pa_fail(s->diag, PA_E_TIMEOUT, "process %d: %s",
+		       s->target->pid, what);
+}
+
+/* One pause; 0, or why waiting is over. */
+static int pause_once(struct wait *w, const char *what)
+{
+	struct pa_session *s = w->session;
+	int error = pa_session_check_alive(s);
+
+	if (error)
+		return error;
+	if (pa_session_now() >= s->deadline_ns)
+		return too_late(w, what);
+	pa_fault_point(PA_FAULT_WAITING);
+	pa_session_sleep(s, w->pause_ns);
+	if (pa_session_is_interrupted(s))
+		return pa_fail(s->diag, PA_E_FAILED,
+			       "interrupted while the payload started in process %d",
+			       s->target->pid);
+	w->polls++;
+	w->pause_ns += w->pause_ns / 4;
+	if (w->pause_ns > POLL_MAX_NS)
+		w->pause_ns = POLL_MAX_NS;
+	return 0;
+}
+
+/* Has the payload taken our ticket?  Then the scratch may be gone. */
+static bool find_answer(struct pa_session *s, uint64_t *address,
+			struct pa_directory *d)
+{
+	return !pa_target_find_directory(s->target->pid, address, d, NULL) &&
+	       *address && d->start_ticket == s->block.options.ticket;
+}
+
+static int wait_stub(struct wait *w, struct pa_scratch *scratch, bool *gone)
+{
+	struct pa_session *s = w->session;
+	bool start = s->block.mode != PA_STUB_MEMFD;
+
+	*gone = false;
+	for (;;) {
+		struct pa_directory d;
+		uint64_t address;
+		int error;
+
+		if (!pa_memory_read(&s->memory, s->block.scratch, scratch,
+				    sizeof *scratch)) {
+			w->seen = true;
+			if (scratch->state == 2)
+				return 0;
+		} else if (start && (w->seen ||
+				     w->polls % MAPS_EVERY == MAPS_EVERY - 1) &&
+			   find_answer(s, &address, &d)) {
+			*gone = true;
+			return 0;
+		}
+		error = pause_once(w, w->seen ?
+				   "its loader did not finish in time (another thread holds the loader's lock)" :
+				   "the thread that was to load the payload did not run in time");
+		if (error)
+			return error;
+	}
+}
+
+int pa_session_wait_stub(struct pa_session *session, struct pa_scratch *scratch,
+			 bool *gone)
+{
+	struct wait w = { .session = session, .pause_ns = POLL_FIRST_NS };
+
+	return wait_stub(&w, scratch, gone);
+}
+
+static int loader_error(struct pa_session *s, const struct pa_scratch *scratch)
+{
+	char raw[sizeof scratch->error + 1], text[400];
+
+	memcpy(raw, scratch->error, sizeof scratch->error);
+	raw[sizeof scratch->error] = 0;
+	pa_escape(*raw ? raw : "no reason given", text, sizeof text);
+	if (strstr(raw, "static TLS"))
+		return pa_fail(s->diag, PA_E_NO_TLS,
+			       "no thread-local storage is left in process %d: %s",
+			       s->target->pid, text);
+	return pa_fail(s->diag, PA_E_LOADER,
+		       "the loader of process %d refused the payload: %s",
+		       s->target->pid, text);
+}
+
+/* An error of pa_start itself, or of its thread, with the payload's text. */
+static int payload_error(struct pa_session *s, int error, const char *text)
+{
+	const struct pa_error_info *info = pa_error_info(error);
+	char raw[sizeof ((struct pa_directory *)0)->start_text + 1], out[400];
+
+	snprintf(raw, sizeof raw, "%.*s", (int)sizeof raw - 1, text);
+	if (!*raw)
+		return pa_fail(s->diag, info->error, "process %d: %s",
+			       s->target->pid, info->sentence);
+	return pa_fail(s->diag, info->error, "process %d: %s: %s",
+		       s->target->pid, info->sentence,
+		       pa_escape(raw, out, sizeof out));
+}
+
+/* Read the directory until its identity is whole; false: not yet. */
+static bool read_whole(struct pa_session *s, struct pa_directory *d)
+{
+	uint64_t address;
+
+	return find_answer(s, &address, d);
+}
+
+static int wait_payload(struct wait *w, uint64_t address)
+{
+	struct pa_session *s = w->session;
+	struct pa_directory *d = &s->result->directory;
+
+	w->pause_ns = POLL_FIRST_NS;
+	for (;;) {
+		struct pa_directory now;
+		int error;
+
+		if (!pa_memory_read(&s->memory, address, &now, sizeof now) &&
+		    now.start_ticket == s->block.options.ticket &&
+		    now.start_status) {
+			if (now.start_status != 1)
+				return payload_error(s, -(int)now.start_status,
+						     now.start_text);
+			if (read_whole(s, d))
+				return 0;
+		}
+		error = pause_once(w, "the payload did not answer in time");
+		if (error)
+			return error;
+	}
+}
+
+int pa_session_wait_answer(struct pa_session *session)
+{
+	struct wait w = { .session = session, .pause_ns = POLL_FIRST_NS };
+	struct pa_scratch scratch;
+	struct pa_directory d;
+	uint64_t address;
+	bool gone;
+	int error = wait_stub(&w, &scratch, &gone);
+
+	if (error)
+		return error;
+	if (gone) {
+		if (!find_answer(session, &address, &d))
+			return too_late(&w, "its payload has vanished");
+		return wait_payload(&w, address);
+	}
+	if (!scratch.handle)
+		return loader_error(session, &scratch);
+	if (!scratch.start)
+		return pa_fail(session->diag, PA_E_PAYLOAD_MISSING,
+			       "the payload that process %d loaded has no %s",
+			       session->target->pid, PA_START_SYMBOL);
+	if (scratch.result > 0)
+		return wait_payload(&w, (uint64_t)scratch.result);
+	/* its own words are in the directory, where there is one already */
+	if (!find_answer(session, &address, &d))
+		d.start_text[0] = 0;
+	return payload_error(session, (int)scratch.result, d.start_text);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A private copy of the payload in a place that the target can load from.
+ *
+ * The copy lies below the target's own root, under an unpredictable name, is
+ * made exclusively, follows no link, belongs to the target's user and is
+ * removed as soon as it is loaded.  The installed file is never mapped.
+ */
+#ifndef PA_INJECTOR_PLACE_H
+#define PA_INJECTOR_PLACE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "injector/injector.h"
+
+#define PA_PLACE_PATH 128	/* fits pa_block.path */
+
+struct pa_place {
+	int source;		/* the installed payload, open to be read */
+	off_t size;		/* its size */
+	int directory;		/* where the copy lies, -1 = nowhere */
+	char name[64];		/* its name there */
+	char path[PA_PLACE_PATH];	/* as the target names it */
+};
+
+/* Open and check the installed payload.  PA_E_PAYLOAD_MISSING.  In every case
+ * pa_place_close() is to be called. */
+int pa_place_open(struct pa_place *place, const char *payload,
+		  struct pa_diag *diag);
+
+/* Copy it to a directory of the target, whose /proc/PID is `dir`.
+ * PA_E_NO_PLACE: none will do. */
+int pa_place_copy(struct pa_place *place, int dir,
+		  const struct pa_target *target, struct pa_diag *diag);
+
+/* Copy it into a descriptor (a memfd of the target); 0 or -1 with errno. */
+int pa_place_fill(const struct pa_place *place, int fd);
+
+/* Remove the copy, if there is one. */
+void pa_place_remove(struct pa_place *place);
+
+/* Remove and close all. */
+void pa_place_close(struct pa_place *place);
+
+#endif /* PA_INJECTOR_PLACE_H */

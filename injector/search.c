@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The search for a safe point: which thread to stop next, how long to wait in
+ * between, when to give up.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "injector/diag.h"
+#include "injector/proc.h"
+#include "injector/session.h"
+#include "injector/threads.h"
+
+#define STOPS_MAX 50
+#define PAUSE_FIRST_NS 300000ull
+#define PAUSE_MAX_NS 250000000ull
+#define STUCK_MAX 8	/* threads that do not stop, before we believe it */
+
+struct search {
+	struct pa_session *session;
+	uint64_t deadline_ns, pause_ns;
+	/* threads tried since all were tried last */
+	pid_t tried[PA_CANDIDATES_MAX];
+	size_t tried_count;
+	unsigned stops, stuck;
+	char reason[128];
+};
+
+static bool was_tried(const struct search *s, pid_t tid)
+{
+	for (size_t i = 0; i < s->tried_count; i++)
+		if (s->tried[i] == tid)
+			return true;
+	return false;
+}
+
+/* The best thread that was not tried in this turn; 0 if there is none. */
+static pid_t choose(struct search *s)
+{
+	static struct pa_candidate list[PA_CANDIDATES_MAX];
+	size_t n = pa_threads_list(s->session->dir, list, PA_CANDIDATES_MAX);
+
+	for (size_t i = 0; i < n; i++)
+		if (!was_tried(s, list[i].tid))
+			return list[i].tid;
+	s->tried_count = 0;	/* a new turn */
+	return n ? list[0].tid : 0;
+}
+
+static int denied(const struct search *s, const struct pa_attempt *a)
+{
+	struct pa_session *session = s->session;
+	struct pa_proc_status status;
+	struct pa_proc_stat stat;
+	char name[64], comm[64];
+	pid_t pid = session->target->pid;
+
+	snprintf(name, sizeof name, "task/%d/status", (int)a->tid);
+	if (pa_proc_read_status(session->dir, name, &status) ||
+	    !status.tracer)
+		return pa_fail(session->diag, PA_E_NOT_PERMITTED,
+			       "not permitted to trace process %d", pid);
+	snprintf(name, sizeof name, "/proc/%d/stat", (int)status.tracer);
+	if (pa_proc_read_stat(-1, name, &stat))
+		stat.comm[0] = 0;
+	return pa_fail(session->diag, PA_E_TRACED,
+		       "process %d is traced by process %d (%s)", pid,
+		       (int)status.tracer,
+		       pa_escape(stat.comm, comm, sizeof comm));
+}
+
+/* What one attempt means; 1: go on searching. */
+static int judge(struct search *s, const struct pa_attempt *a)
+{
+	struct pa_session *session = s->session;
+	pid_t pid = session->target->pid;
+
+	if (a->stopped) {
+		s->stops++;
+		if (a->stopped_ns > session->result->stopped_ns)
+			session->result->stopped_ns = a->stopped_ns;
+	}
+	if (a->reason)
+		snprintf(s->reason, sizeof s->reason, "%s", a->reason);
+	switch (a->outcome) {
+	case PA_ATTEMPT_COMMITTED:
+		return 0;
+	case PA_ATTEMPT_UNSAFE:
+	case PA_ATTEMPT_GONE:
+		return 1;
+	case PA_ATTEMPT_NO_STOP:
+		s->stuck++;
+		return 1;
+	case PA_ATTEMPT_STOPPED:
+		return pa_fail(session->diag, PA_E_STOPPED,
+			       "process %d is stopped (by job control)", pid);
+	case PA_ATTEMPT_DENIED:
+		return denied(s, a);
+	default:
+		return pa_fail(session->diag, PA_E_TRACE_FAILED,
+			       "%s failed for thread %d of process %d: %s",
+			       a->what, (int)a->tid, pid, strerror(a->error));
+	}
+}
+
+static int give_up(const struct search *s)
+{
+	struct pa_session *session = s->session;
+	pid_t pid = session->target->pid;
+
+	if (!s->stops && s->stuck)
+		return pa_fail(session->diag, PA_E_UNINTERRUPTIBLE,
+			       "no thread of process %d can be stopped: they are in uninterruptible sleep or vfork",
+			       pid);
+	return pa_fail(session->diag, PA_E_NO_SAFE_POINT,
+		       "no safe point found in process %d (%u stops; the last time %s)",
+		       pid, s->stops, *s->reason ? s->reason :
+		       "no thread could be stopped");
+}
+
+/* Between two attempts: is there reason to end?  1: go on. */
+static int pause_between(struct search *s, const struct pa_attempt *a)
+{
+	struct pa_session *session = s->session;
+	uint64_t now = pa_session_now();
+	int error = pa_session_check_alive(session);
+
+	if (error)
+		return error;
+	if (now >= s->deadline_ns || s->stops >= STOPS_MAX ||
+	    (!s->stops && s->stuck >= STUCK_MAX))
+		return give_up(s);
+	/* libraries were loaded since, or another program was executed */
+	if (a->outcome == PA_ATTEMPT_UNSAFE && session->safe->stale) {
+		error = pa_session_load(session);
+		if (error)
+			return error;
+	}
+	if (a->outcome == PA_ATTEMPT_GONE)
+		return 1;
+	pa_session_sleep(session, s->pause_ns);
+	s->pause_ns += s->pause_ns / 4;
+	if (s->pause_ns > PAUSE_MAX_NS)
+		s->pause_ns = PAUSE_MAX_NS;
+	if (pa_session_is_interrupted(session))
+		return pa_fail(session->diag, PA_E_FAILED,
+			       "interrupted before process %d was touched",
+			       session->target->pid);
+	return 1;
+}
+
+static int search(struct search *s)
+{
+	struct pa_session *session = s->session;
+
+	for (;;) {
+		struct pa_attempt a = {
+			.dir = session->dir,
+			.memory = &session->memory,
+			.safe = session->safe,
+			.cave = session->cave,
+			.block = &session->block,
+		};
+		int going;
+
+		a.tid = choose(s);
+		if (a.tid) {
+			if (s->tried_count == PA_CANDIDATES_MAX)
+				s->tried_count = 0;
+			s->tried[s->tried_count++] = a.tid;
+			pa_threads_attempt(&a);
+			going = judge(s, &a);
+			if (going <= 0)
+				return going;
+			pa_session_step(session, "thread %d: %s", (int)a.tid,
+					a.reason ? a.reason : "it ended");
+		} else {
+			a.outcome = PA_ATTEMPT_GONE;
+		}
+		going = pause_between(s, &a);
+		if (going <= 0)
+			return going;
+	}
+}
+
+int pa_session_commit(struct pa_session *session, uint64_t deadline_ns)
+{
+	struct search s = {
+		.session = session,
+		.deadline_ns = deadline_ns,
+		.pause_ns = PAUSE_FIRST_NS,
+	};
+	int error = search(&s);
+
+	session->result->stops += s.stops;
+	if (*s.reason)
+		memcpy(session->result->reason, s.reason, sizeof s.reason);
+	return error;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One attach under way: what attach.c prepares, search.c commits and answer.c
+ * waits for.  Internal to the injector.
+ */
+#ifndef PA_INJECTOR_SESSION_H
+#define PA_INJECTOR_SESSION_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "injector/arch.h"
+#include "injector/injector.h"
+#include "injector/memory.h"
+#include "injector/modules.h"
+#include "injector/place.h"
+#include "injector/safepoint.h"
+
+struct pa_session {
+	const struct pa_target *target;
+	const struct pa_attach_options *options;
+	struct pa_attach_result *result;
+	struct pa_diag *diag;
+	uint64_t started_ns, deadline_ns;	/* CLOCK_MONOTONIC */
+	sigset_t old_mask;	/* signals are blocked all the time */
+	int dir;		/* /proc/PID */
+	int mem;		/* /proc/PID/mem */
+	struct pa_memory memory;
+	struct pa_modules modules;
+	struct pa_safepoint *safe;
+	struct pa_place place;
+	struct pa_block block;
+	uint64_t cave;
+	uint64_t free_page;	/* left of an earlier stub of this attach */
+};
+
+uint64_t pa_session_now(void);
+
+/* Tell a step to who wants to know. */
+void pa_session_step(const struct pa_session *session, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Has the user asked us to end?  Then there is a pa_fail() for it. */
+bool pa_session_is_interrupted(const struct pa_session *session);
+
+/* 0 while the process of the session lives, else PA_E_EXITED with a text. */
+int pa_session_check_alive(const struct pa_session *session);
+
+/* Wait a while, or until a signal that asks us to end. */
+void pa_session_sleep(const struct pa_session *session, uint64_t ns);
+
+/* (Re)read the target's modules and all that hangs on them. */
+int pa_session_load(struct pa_session *session);
+
+/* search.c: find a safe point before deadline and commit session->block. */
+int pa_session_commit(struct pa_session *session, uint64_t deadline_ns);
+
+/* answer.c: wait for the stub's end; *scratch valid where it could be read.
+ * `gone`: the scratch has been unmapped by the payload already. */
+int pa_session_wait_stub(struct pa_session *session, struct pa_scratch *scratch,
+			 bool *gone);
+
+/* answer.c: wait for stub and payload; fills result->directory. */
+int pa_session_wait_answer(struct pa_session *session);
+
+#endif /* PA_INJECTOR_SESSION_H */

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Choosing, stopping and committing a thread (see threads.h).  Between the
+ * stop and the detach nothing is done that could have been done before.
+ */
+#include "injector/threads.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "injector/fault.h"
+#include "injector/proc.h"
+#include "injector/restart.h"
+
+#define STOP_NS_MAX 100000000ull
+#define TRACER_STACK (256u << 10)
+
+/* Ranks.  What may become late by our stop comes after what cannot. */
+enum {
+	RANK_WAITING = 0,	/* in a call that is restarted exactly */
+	RANK_RUNNING = 1,
+	RANK_STREAM = 2,
+	RANK_EINTR = 3,
+	RANK_VFORK = 4,
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+static unsigned rank_call(const struct pa_proc_syscall *s)
+{
+	struct pa_call call;
+
+	if (s->where != PA_PROC_IN_CALL)
+		return RANK_RUNNING;
+	call = pa_arch_call(s->number);
+	switch (call.kind) {
+	case PA_CALL_WAIT:
+		return RANK_WAITING;
+	case PA_CALL_STREAM:
+		return RANK_STREAM;
+	case PA_CALL_NEVER:
+		/* for ever, or recomputed by CPython: exact too */
+		if (call.timeout >= 0 && (call.recomputed ||
+					  (int)s->args[call.timeout] < 0))
+			return RANK_RUNNING;
+		return RANK_EINTR;
+	case PA_CALL_VFORK:
+		return RANK_VFORK;
+	default:
+		return RANK_RUNNING;
+	}
+}
+
+static unsigned rank_thread(int dir, pid_t tid)
+{
+	struct pa_proc_syscall s;
+	char name[48], text[256];
+
+	snprintf(name, sizeof name, "task/%d/syscall", (int)tid);
+	if (pa_proc_read(dir, name, text, sizeof text) < 0 ||
+	    pa_proc_parse_syscall(text, &s))
+		return RANK_RUNNING;
+	return rank_call(&s);
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct pa_candidate *x = a, *y = b;
+
+	if (x->rank != y->rank)
+		return x->rank < y->rank ? -1 : 1;
+	return x->order < y->order ? -1 : x->order > y->order;
+}
+
+size_t pa_threads_list(int dir, struct pa_candidate *list, size_t max)
+{
+	int fd = openat(dir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	size_t n = 0;
+
+	if (!tasks) {
+		if (fd >= 0)
+			close(fd);
+		return 0;
+	}
+	while (n < max && (entry = readdir(tasks))) {
+		pid_t tid = (pid_t)atoi(entry->d_name);
+
+		if (tid <= 0)
+			continue;
+		list[n].tid = tid;
+		list[n].rank = rank_thread(dir, tid);
+		if (getrandom(&list[n].order, sizeof list[n].order,
+			      GRND_NONBLOCK) < 0)
+			list[n].order = (uint32_t)tid;
+		n++;
+	}
+	closedir(tasks);
+	qsort(list, n, sizeof *list, compare);
+	return n;
+}
+
+static void set_outcome(struct pa_attempt *a, enum pa_attempt_outcome outcome,
+			const char *text)
+{
+	a->outcome = outcome;
+	a->error = errno;
+	if (outcome == PA_ATTEMPT_FAILED || outcome == PA_ATTEMPT_DENIED)
+		a->what = text;
+	else
+		a->reason = text;
+}
+
+/* ESRCH from ptrace: the thread was killed under our hands. */
+static void failed_step(struct pa_attempt *a, const char *what)
+{
+	set_outcome(a, errno == ESRCH ? PA_ATTEMPT_GONE : PA_ATTEMPT_FAILED,
+		    what);
+}
+
+/* Is the tid a thread of the process that dir stands for? */
+static bool is_thread(const struct pa_attempt *a)
+{
+	char name[48];
+
+	snprintf(name, sizeof name, "task/%d", (int)a->tid);
+	return !faccessat(a->dir, name, F_OK, 0);
+}
+
+static bool is_dead(const struct pa_attempt *a)
+{
+	struct pa_proc_stat stat;
+	char name[48];
+
+	snprintf(name, sizeof name, "task/%d/stat", (int)a->tid);
+	return pa_proc_read_stat(a->dir, name, &stat) || stat.state == 'Z' ||
+	       stat.state == 'X';
+}
+
+static bool seize(struct pa_attempt *a)
+{
+	if (ptrace(PTRACE_SEIZE, a->tid, NULL, NULL)) {
+		if (errno == ESRCH || is_dead(a)) {
+			a->outcome = PA_ATTEMPT_GONE;
+			return false;
+		}
+		errno = EPERM;
+		set_outcome(a, PA_ATTEMPT_DENIED, "PTRACE_SEIZE");
+		return false;
+	}
+	pa_fault_point(PA_FAULT_SEIZED);
+	if (is_thread(a))
+		return true;
+	a->outcome = PA_ATTEMPT_GONE;	/* the tracer's end lets it go */
+	return false;
+}
+
+static void wait_for_child(void)
+{
+	struct timespec limit = { 0, 1000000 };
+	sigset_t set;
+
+	/* blocked by the caller; where it is ignored we only wake later */
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigtimedwait(&set, NULL, &limit);
+}
+
+/* One report of the tracee: true if it is the stop that was asked for. */
+static bool is_stop(struct pa_attempt *a, int status, bool *over)
+{
+	*over = true;
+	if (!WIFSTOPPED(status)) {
+		a->outcome = PA_ATTEMPT_GONE;
+		return false;
+	}
+	if (status >> 16 == PTRACE_EVENT_STOP) {
+		if (WSTOPSIG(status) == SIGTRAP)
+			return true;
+		ptrace(PTRACE_DETACH, a->tid, NULL, NULL);
+		a->outcome = PA_ATTEMPT_STOPPED;
+		return false;
+	}
+	/* a signal on its way: pass it on and wait for our stop */
+	*over = ptrace(PTRACE_CONT, a->tid, NULL,
+		       (void *)(long)WSTOPSIG(status)) != 0;
+	if (*over)
+		failed_step(a, "PTRACE_CONT");
+	return false;
+}
+
+static bool interrupt(struct pa_attempt *a)
+{
+	uint64_t limit = now_ns() + STOP_NS_MAX;
+
+	if (ptrace(PTRACE_INTERRUPT, a->tid, NULL, NULL)) {
+		failed_step(a, "PTRACE_INTERRUPT");
+		return false;
+	}
+	pa_fault_point(PA_FAULT_INTERRUPTED);
+	for (;;) {
+		int status;
+		bool over;
+		pid_t who = waitpid(a->tid, &status, __WALL | WNOHANG);
+
+		if (who < 0 && errno != EINTR) {
+			a->outcome = PA_ATTEMPT_GONE;
+			return false;
+		}
+		if (who > 0) {
+			if (is_stop(a, status, &over))
+				return true;
+			if (over)
+				return false;
+			continue;
+		}
+		if (now_ns() > limit)
+			break;
+		wait_for_child();
+	}
+	a->outcome = PA_ATTEMPT_NO_STOP;
+	a->reason = "a thread does not stop (uninterruptible sleep or vfork)";
+	return false;
+}
+
+/* Does CPython itself wait, which recomputes its timeouts after EINTR? */
+static bool caller_is_python(const struct pa_safepoint *safe)
+{
+	const struct pa_module *m = safe->caller;
+	const char *base;
+
+	if (!m)
+		return false;
+	base = strrchr(m->path, '/');
+	base = base ? base + 1 : m->path;
+	return m == safe->modules->exe || !strncmp(m->soname, "libpython", 9) ||
+	       !strncmp(base, "select.cpython", 14);
+}
+
+static void let_go(struct pa_attempt *a, enum pa_restart restart,
+		   struct pa_regs *regs)
+{
+	if (pa_restart_needed_to_let_go(restart)) {
+		pa_restart_apply(restart, regs);
+		if (pa_arch_set_regs(a->tid, regs)) {
+			failed_step(a, "PTRACE_SETREGS");
+			return;
+		}
+	}
+	pa_fault_point(PA_FAULT_UNSAFE);
+	ptrace(PTRACE_DETACH, a->tid, NULL, NULL);
+	a->outcome = PA_ATTEMPT_UNSAFE;
+	a->reason = a->safe->reason;
+}
+
+/* Write the stub unless the same bytes are there already. */
+static int write_stub(struct pa_attempt *a)
+{
+	uint8_t there[1024];
+	size_t size;
+	const uint8_t *stub = pa_arch_stub(&size);
+
+	if (size > sizeof there)
+		return -1;
+	if (!pa_memory_read(a->memory, a->cave, there, size) &&
+	    !memcmp(there, stub, size))
+		return 0;
+	return pa_memory_write(a->memory, a->cave, stub, size);
+}
+
+static void commit(struct pa_attempt *a, struct pa_regs *regs)
+{
+	struct pa_block block = *a->block;
+	uint64_t at = pa_arch_prepare(regs, a->cave, &block);
+
+	pa_fault_point(PA_FAULT_SAFE);
+	if (pa_memory_write(a->memory, at, &block, sizeof block)) {
+		set_outcome(a, PA_ATTEMPT_FAILED, "writing below the stack");
+		ptrace(PTRACE_DETACH, a->tid, NULL, NULL);
+		return;
+	}
+	pa_fault_point(PA_FAULT_BLOCK);
+	if (write_stub(a)) {
+		set_outcome(a, PA_ATTEMPT_FAILED, "writing the stub");
+		ptrace(PTRACE_DETACH, a->tid, NULL, NULL);
+		return;
+	}
+	pa_fault_point(PA_FAULT_STUB);
+	if (pa_arch_set_regs(a->tid, regs)) {	/* the commit */
+		failed_step(a, "PTRACE_SETREGS");
+		return;
+	}
+	pa_fault_point(PA_FAULT_COMMITTED);
+	a->outcome = PA_ATTEMPT_COMMITTED;
+	ptrace(PTRACE_DETACH, a->tid, NULL, NULL);
+	pa_fault_point(PA_FAULT_DETACHED);
+}
+
+static void look_and_commit(struct pa_attempt *a)
+{
+	unsigned below = pa_arch.red_zone + sizeof(struct pa_block) +
+			 pa_arch.stub_stack + 256;
+	struct pa_regs regs;
+	enum pa_restart restart;
+	bool safe;
+
+	pa_fault_point(PA_FAULT_STOPPED);
+	if (pa_arch_get_regs(a->tid, &regs)) {
+		failed_step(a, "PTRACE_GETREGS");
+		ptrace(PTRACE_DETACH, a->tid, NULL, NULL);
+		return;
+	}
+	safe = pa_safepoint_check(a->safe, &regs, below);
+	restart = pa_restart_decide(a->memory, a->dir, a->tid, &regs,
+				    caller_is_python(a->safe));
+	if (!safe) {
+		let_go(a, restart, &regs);
+		return;
+	}
+	pa_restart_apply(restart, &regs);
+	commit(a, &regs);
+}
+
+static void *tracer(void *argument)
+{
+	struct pa_attempt *a = argument;
+	uint64_t before;
+
+	if (!seize(a))
+		return NULL;
+	before = now_ns();
+	if (interrupt(a)) {
+		look_and_commit(a);
+		a->stopped = true;
+		a->stopped_ns = now_ns() - before;
+	}
+	return NULL;
+}
+
+void pa_threads_attempt(struct pa_attempt *attempt)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int error;
+
+	attempt->outcome = PA_ATTEMPT_FAILED;
+	attempt->reason = attempt->what = NULL;
+	attempt->error = 0;
+	attempt->stopped = false;
+	attempt->stopped_ns = 0;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, TRACER_STACK);
+	error = pthread_create(&thread, &attr, tracer, attempt);
+	pthread_attr_destroy(&attr);
+	if (error) {
+		attempt->error = error;
+		attempt->what = "starting a thread of our own";
+		return;
+	}
+	pthread_join(thread, NULL);
+}
