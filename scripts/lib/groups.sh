@@ -63,6 +63,15 @@ count_automake()
 	settle "$1"
 }
 
+# count_tap STATUS: from the lines of one TAP stream.
+count_tap()
+{
+	# shellcheck disable=SC2046  # three words
+	count $(awk '/^ok .*# SKIP/ { s++; next } /^ok / { p++ }
+		/^not ok / { f++ } END { print p + 0, f + 0, s + 0 }' "$group_log")
+	settle "$1"
+}
+
 # count_summary STATUS: from a last line "N passed, N failed, N skipped".
 count_summary()
 {
