@@ -6,7 +6,6 @@
  */
 #include <limits.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 
 #include "common/error.h"
@@ -20,12 +19,16 @@
 
 #define STACK_SIZE (256u << 10)
 #define LEAVE_MAX_NS 200000000ull	/* a fork waits no longer */
+#define RELEASE_MAX_NS 100000000ull
+#define STACK_WAIT_NS 5000000ull
 #define LATE_NS 50000000ull	/* a pending call has had its chance */
 
 int pa_life_stage;
 int pa_life_leave;
 int pa_life_thread;
 static uint64_t away_since;
+static uint32_t last_tid;	/* of the thread that left last, and when */
+static uint64_t left_at;
 
 bool pa_life_claim(void)
 {
@@ -49,6 +52,21 @@ static void signals_to_block(sigset_t *set)
 		sigdelset(set, synchronous[i]);
 }
 
+/*
+ * Wait until the kernel has released the tid of the thread that left last: a
+ * fork counts it until then, and the C library uses its stack again only
+ * then.  Bounded from the moment it left, as the number may be used anew.
+ */
+static void wait_released(uint64_t limit_ns)
+{
+	uint32_t tid = __atomic_load_n(&last_tid, __ATOMIC_ACQUIRE);
+
+	while (tid && pa_clock_ns(CLOCK_MONOTONIC) < left_at + limit_ns
+	       && pa_tid_alive(pa_getpid(), tid))
+		/* not sched_yield: on its CPU the exit would have to wait */
+		pa_sleep_ns(10000);
+}
+
 int pa_life_spawn(void)
 {
 	pthread_attr_t attributes;
@@ -56,6 +74,7 @@ int pa_life_spawn(void)
 	sigset_t blocked, old;
 	int before, error;
 
+	wait_released(STACK_WAIT_NS);
 	before = __atomic_exchange_n(&pa_life_thread, PA_THREAD_PRESENT,
 				     __ATOMIC_ACQ_REL);
 	pthread_attr_init(&attributes);
@@ -75,6 +94,8 @@ int pa_life_spawn(void)
 
 static void thread_is(enum pa_thread_state state)
 {
+	left_at = pa_clock_ns(CLOCK_MONOTONIC);
+	__atomic_store_n(&last_tid, pa_gettid(), __ATOMIC_RELEASE);
 	__atomic_store_n(&pa_store_directory()->server_tid, 0,
 			 __ATOMIC_RELEASE);
 	__atomic_store_n(&pa_life_thread, (int)state, __ATOMIC_RELEASE);
@@ -103,29 +124,15 @@ static bool present(void)
 
 void pa_life_send_away(void)
 {
-	struct pa_directory *directory = pa_store_directory();
-	uint64_t end;
-	uint32_t pid, tid;
+	uint64_t end = pa_clock_ns(CLOCK_MONOTONIC) + LEAVE_MAX_NS;
 
-	if (!present())
-		return;
-	end = pa_clock_ns(CLOCK_MONOTONIC) + LEAVE_MAX_NS;
-	pid = pa_getpid();
-	__atomic_store_n(&pa_life_leave, 1, __ATOMIC_SEQ_CST);
-	pa_server_wake();
-	tid = 0;
-	while (present() && pa_clock_ns(CLOCK_MONOTONIC) < end) {
-		uint32_t now = __atomic_load_n(&directory->server_tid,
-					       __ATOMIC_ACQUIRE);
-
-		if (now)
-			tid = now;
-		pa_futex_wait(&pa_life_thread, PA_THREAD_PRESENT, 1000000);
+	if (present()) {
+		__atomic_store_n(&pa_life_leave, 1, __ATOMIC_SEQ_CST);
+		pa_server_wake();
 	}
-	/* the kernel counts it until it has released the tid */
-	while (tid && pa_tid_alive(pid, tid)
-	       && pa_clock_ns(CLOCK_MONOTONIC) < end)
-		sched_yield();
+	while (present() && pa_clock_ns(CLOCK_MONOTONIC) < end)
+		pa_futex_wait(&pa_life_thread, PA_THREAD_PRESENT, 1000000);
+	wait_released(RELEASE_MAX_NS);
 }
 
 static int come_back(void *unused)
@@ -166,4 +173,5 @@ void pa_life_reset(void)
 	pa_life_stage = PA_STAGE_IDLE;
 	pa_life_thread = PA_THREAD_NONE;
 	pa_life_leave = 0;
+	last_tid = 0;
 }

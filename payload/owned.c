@@ -13,9 +13,12 @@ bool pa_owned_take(struct pa_owned *owned, int fd)
 	struct stat st;
 	int moved = pa_fcntl(fd, F_DUPFD_CLOEXEC, LOWEST_WISHED);
 
-	if (moved < 0)
+	if (moved < 0 && fd >= LOWEST)
+		moved = fd;	/* none is left: this one will do */
+	else if (moved < 0)
 		moved = pa_fcntl(fd, F_DUPFD_CLOEXEC, LOWEST);
-	close(fd);
+	if (moved != fd)
+		close(fd);
 	if (moved < 0)
 		return false;
 	if (pa_fstat(moved, &st) != 0) {

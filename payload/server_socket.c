@@ -13,7 +13,7 @@
 #include "payload/store.h"
 #include "payload/sys.h"
 
-#define BACKLOG 16
+#define BACKLOG 128
 
 struct pa_owned pa_listener = PA_OWNED_NONE;
 
