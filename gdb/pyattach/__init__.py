@@ -9,6 +9,8 @@ Python 3.6, which the oldest supported gdb embeds.
     discover  where in a memory the directory is, or why there is none
     decode    from bytes to samples, sites and stacks; damage is counted
     estimate  weights and intervals
-    views     tables for people, and the JSON objects
+    report    rows and totals
+    views, tree, diff, json_views    what people and programs read
+    save      a table as a snapshot file
     commands  the gdb commands; the only module that imports gdb
 """

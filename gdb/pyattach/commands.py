@@ -11,17 +11,12 @@ import time
 
 import gdb
 
-from . import decode, discover, memory, report, save, text, views
+from . import (decode, diff, discover, files, json_views, memory, report,
+               save, text, tree, views)
+from .words import (FORMATS, SIZES, TIMES, Misuse, candidates, number_of,
+                    rows_of, split)
 
 MASK = (1 << 64) - 1
-OPTIONS = {'-json': False, '-of': True, '-by': True, '-sort': True,
-           '-larger': True, '-older': True, '-full': False, '-force': False}
-WORDS = {'-of': ('live', 'allocated'), '-by': report.GROUPS,
-         '-sort': report.SORTS}
-FORMATS = ('table', 'json')
-UNITS = {'': 1, 'b': 1, 'k': 1 << 10, 'kib': 1 << 10, 'm': 1 << 20,
-         'mib': 1 << 20, 'g': 1 << 30, 'gib': 1 << 30}
-TIMES = {'': 1, 's': 1, 'm': 60, 'h': 3600, 'd': 86400}
 
 
 class GdbMemory(memory._Salvage):
@@ -145,80 +140,20 @@ def warn(table, note):
     show(views.damage(table))
 
 
-# -- words of a command
-
-def split(argument):
-    """(plain words, {option: value}) or GdbError."""
-    plain, given = [], {}
-    try:
-        words = gdb.string_to_argv(argument or '')
-    except gdb.error as error:
-        raise gdb.GdbError(str(error))
-    words = list(reversed(words))
-    while words:
-        word = words.pop()
-        if word not in OPTIONS:
-            plain.append(word)
-        elif not OPTIONS[word]:
-            given[word] = True
-        elif words:
-            given[word] = words.pop()
-        else:
-            raise gdb.GdbError('%s needs a value.' % word)
-    for option, allowed in WORDS.items():
-        if option in given and given[option] not in allowed:
-            raise gdb.GdbError('%s is one of: %s.' % (
-                option, ', '.join(allowed)))
-    return plain, given
-
-
-def number_of(word, units, what):
-    match = re.match(r'([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)$', word.lower())
-    if not match or match.group(2) not in units:
-        raise gdb.GdbError('%s is not a %s.' % (text.safe(word), what))
-    return float(match.group(1)) * units[match.group(2)]
-
-
-def limit_of(plain, position=0):
-    """How many rows: the word at a position, else the setting."""
-    if len(plain) <= position:
-        return LIMIT.value or 0
-    if not plain[position].isdigit():
-        raise gdb.GdbError('%s is not a number of rows.'
-                           % text.safe(plain[position]))
-    return int(plain[position])
-
-
 def address_of(word):
     try:
         return int(gdb.parse_and_eval(word)) & MASK
     except (gdb.error, TypeError, ValueError) as error:
-        raise gdb.GdbError('%s is not an address: %s'
-                           % (text.safe(word), error))
+        raise Misuse('%s is not an address: %s' % (text.safe(word), error))
 
 
-def write_file(path, data, force):
-    """All of it or nothing; never over a file unless told so."""
-    path = os.path.expanduser(path)
-    if os.path.exists(path) and not force:
-        raise gdb.GdbError('%s exists: add -force to overwrite it.'
-                           % text.safe(path))
-    part = '%s.%d.part' % (path, os.getpid())
-    try:
-        with open(part, 'wb') as out:
-            out.write(data)
-        os.rename(part, path)
-    except OSError as error:
-        try:
-            os.unlink(part)
-        except OSError:
-            pass
-        raise gdb.GdbError('%s: %s.' % (text.safe(path), error.strerror))
+def limit_of(plain, position=0):
+    return rows_of(plain, position, LIMIT.value)
 
 
-def file_of(plain, position, usage):
+def the_file(plain, position, usage):
     if len(plain) != position + 1:
-        raise gdb.GdbError('Usage: ' + usage)
+        raise Misuse('Usage: ' + usage)
     return plain[position]
 
 
@@ -238,25 +173,19 @@ class _Command(gdb.Command):
     def invoke(self, argument, _from_tty):
         self.dont_repeat()
         try:
-            self.run(*split(argument))
+            self.run(*split(gdb.string_to_argv(argument or ''), self.options))
         except KeyboardInterrupt:
             gdb.write('Quit\n')
-        except (OSError, MemoryError, RecursionError) as error:
+        except Misuse as misuse:
+            raise gdb.GdbError(str(misuse))
+        except (gdb.error, OSError, MemoryError) as error:
             raise gdb.GdbError(str(error) or type(error).__name__)
 
     def run(self, plain, given):
-        raise NotImplementedError(self.name)
+        """The words and the options of this command."""
 
     def complete(self, line, word):
-        """gdb replaces only `word', and '-' breaks words: cut off what it
-        has already."""
-        before = line.split(' ')
-        last = before[-1]
-        previous = before[-2] if len(before) > 1 else ''
-        candidates = WORDS.get(previous) if previous in self.options \
-            else self.options + self.words
-        done = len(last) - len(word or '')
-        return [c[done:] for c in candidates or () if c.startswith(last)]
+        return candidates(line, word, self.options, self.words)
 
 
 class Prefix(gdb.Command):
@@ -294,10 +223,10 @@ Where there is no table it says why, and what to do."""
 
     def run(self, plain, given):
         if plain:
-            raise gdb.GdbError('Usage: info pyattach [-json] [-full]')
+            raise Misuse('Usage: info pyattach [-json] [-full]')
         table, search = SESSION.table('-full' in given)
         if '-json' in given:
-            show([views.dumps(views.status_json(table))])
+            show([json_views.dumps(json_views.status_json(table))])
             return
         table.live_sums()       # finds the damage
         note = discover.note_of_state(table.fields, table.memory.pid, clock)
@@ -319,12 +248,12 @@ N      rows; 0 shows all; the default is `show pyattach limit'
 
     def run(self, plain, given):
         if len(plain) > 1:
-            raise gdb.GdbError('Usage: pyattach top [N] [-by GROUP] '
+            raise Misuse('Usage: pyattach top [N] [-by GROUP] '
                                '[-of live|allocated] [-sort KEY] [-json]')
         table, note = usable()
         rows = make_report(table, given, limit_of(plain))
         if '-json' in given:
-            show([views.dumps(views.report_json(rows))])
+            show([json_views.dumps(json_views.report_json(rows))])
             return
         warn(table, note)
         show(views.top(rows))
@@ -347,11 +276,11 @@ innermost frame is there; FILE may be the end of the path."""
 
     def run(self, plain, _given):
         if len(plain) != 1:
-            raise gdb.GdbError('Usage: pyattach site NUMBER|FILE:LINE')
+            raise Misuse('Usage: pyattach site NUMBER|FILE:LINE')
         table, note = usable()
         found = views.find_sites(table, plain[0])
         if not found:
-            raise gdb.GdbError('No site %s.  `pyattach top\' and `pyattach '
+            raise Misuse('No site %s.  `pyattach top\' and `pyattach '
                                'list\' show some.' % text.safe(plain[0]))
         warn(table, note)
         show(views.site(table, found, LIMIT.value or 0))
@@ -370,7 +299,7 @@ N lines; 0 shows every branch, else those below 0.5 % are left out."""
         limit = limit_of(plain)
         table.live_sums()
         warn(table, note)
-        show(views.tree(table, limit))
+        show(tree.tree(table, limit))
 
 
 class List(_Command):
@@ -384,7 +313,7 @@ SIZE is a number with k, M or G; TIME one with s, m, h or d."""
 
     def run(self, plain, given):
         limit = limit_of(plain)
-        larger = number_of(given.get('-larger', '0'), UNITS, 'size')
+        larger = number_of(given.get('-larger', '0'), SIZES, 'size')
         older = number_of(given.get('-older', '0'), TIMES, 'time')
         table, note = usable()
         warn(table, note)
@@ -403,9 +332,9 @@ sampled: most blocks are not."""
 
     def run(self, plain, _given):
         if len(plain) not in (1, 2):
-            raise gdb.GdbError('Usage: pyattach at ADDRESS [SIZE]')
+            raise Misuse('Usage: pyattach at ADDRESS [SIZE]')
         address = address_of(plain[0])
-        size = int(number_of(plain[1], UNITS, 'size')) if len(plain) == 2 \
+        size = int(number_of(plain[1], SIZES, 'size')) if len(plain) == 2 \
             else None
         table, note = usable()
         warn(table, note)
@@ -424,37 +353,17 @@ exactly."""
 
     def run(self, plain, given):
         if len(plain) not in (1, 2):
-            raise gdb.GdbError('Usage: pyattach diff FILE [N] [-json]')
+            raise Misuse('Usage: pyattach diff FILE [N] [-json]')
         table, note = usable()
-        older = open_file(plain[0])
+        older = files.open_table(plain[0])
         limit = limit_of(plain, 1)
-        matched, rows = views.diff_rows(older, table)
+        matched, rows = diff.diff_rows(older, table)
         if '-json' in given:
-            show([views.dumps(views.diff_json(matched, rows, limit))])
+            show([json_views.dumps(json_views.diff_json(matched, rows, limit))])
             return
         warn(older, '')
         warn(table, note)
-        show(views.diff(matched, rows, limit))
-
-
-def open_file(path):
-    """The table of a core or a snapshot file."""
-    path = os.path.expanduser(path)
-    try:
-        with open(path, 'rb') as source:
-            start = source.read(16)
-        if start == discover.MAGIC:
-            source = memory.FileImage.open(path)
-            return decode.Table(source, discover.open_snapshot(source))
-        source = memory.ElfCoreMemory(path)
-        return decode.Table(source, discover.Discovery(source).run())
-    except OSError as error:
-        raise gdb.GdbError('%s: %s.' % (text.safe(path), error.strerror))
-    except memory.NotAMemory as error:
-        raise gdb.GdbError('%s.' % text.safe(str(error)))
-    except discover.NoTable as none:
-        raise gdb.GdbError('%s: %s: %s' % (text.safe(path), none.text,
-                                           none.hint))
+        show(diff.diff(matched, rows, limit))
 
 
 class Save(_Command):
@@ -468,10 +377,10 @@ contents of the process's memory."""
     options = ('-force',)
 
     def run(self, plain, given):
-        path = file_of(plain, 0, 'pyattach save FILE [-force]')
+        path = the_file(plain, 0, 'pyattach save FILE [-force]')
         table, note = usable()
         data = save.snapshot(table)
-        write_file(path, data, '-force' in given)
+        files.write(path, data, '-force' in given)
         warn(table, note)
         show(['%s: %s, %d samples.' % (
             text.safe(path), text.human_bytes(len(data)), sum(
@@ -490,17 +399,17 @@ FORMAT is table or json.  All rows are written."""
 
     def run(self, plain, given):
         usage = 'pyattach export table|json FILE [-by GROUP] [-force]'
-        path = file_of(plain, 1, usage)
+        path = the_file(plain, 1, usage)
         if plain[0] not in FORMATS:
-            raise gdb.GdbError('%s is not a format: table or json.'
+            raise Misuse('%s is not a format: table or json.'
                                % text.safe(plain[0]))
         table, _note = usable()
         rows = make_report(table, given, 0)
         if plain[0] == 'json':
-            data = views.dumps(views.report_json(rows)) + '\n'
+            data = json_views.dumps(json_views.report_json(rows)) + '\n'
         else:
             data = '\n'.join(views.damage(table) + views.top(rows)) + '\n'
-        write_file(path, data.encode('utf-8', 'backslashreplace'),
+        files.write(path, data.encode('utf-8', 'backslashreplace'),
                    '-force' in given)
 
 
@@ -512,7 +421,7 @@ Usage: pyattach check"""
 
     def run(self, plain, _given):
         if plain:
-            raise gdb.GdbError('Usage: pyattach check')
+            raise Misuse('Usage: pyattach check')
         table, note = usable()
         start = time.time()
         totals = table.live_sums()
@@ -595,9 +504,9 @@ class Address(gdb.Parameter):
     def get_set_string(self):
         try:
             self._number = address_of(self.value) if self.value else 0
-        except gdb.GdbError:
+        except Misuse as misuse:
             self.value = hex(self._number) if self._number else ''
-            raise
+            raise gdb.GdbError(str(misuse))
         return ''
 
     def get_show_string(self, _value):

@@ -414,6 +414,10 @@ class Table:
         return (self.snapshot and self.fields['snapshot_monotonic_ns']
                 or self.fields['heartbeat_monotonic_ns'])
 
+    def uptime_ns(self):
+        """From the attach to the time of the table."""
+        return max(0, self.now_ns() - self.fields['attached_monotonic_ns'])
+
 
 def _form(record, fields, size):
     """A struct format for some fields of elements of `size` bytes."""

@@ -1,170 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""What people and programs read: tables, and the JSON objects of the tool.
+"""What people read: tables as lists of lines; nothing here prints.
 
-The JSON is that of the command pyattach-sample, key by key (report/1,
-status/1, diff/1).  Functions return lists of lines or plain objects; nothing
-here prints.  Names are hostile until text.safe() or text.json_text().
+Names are hostile until text.safe() has made them printable.
 """
-import json
 import math
 
 from . import layout, text
 from .decode import FIXED_SITES
-from .estimate import Sum, difference, probability
+from .estimate import Sum, probability
 from .layout import CONSTANTS as C
 from .report import DOMAIN_WORDS, Report, python_text
 
-SCHEMA = 'pyattach-sample/%s/1'
 ODDS = (64, 4096, 512 << 10, 8 << 20)
-TREE_SHARE = 0.005      # branches below are not shown
-TREE_DEPTH = 40
 WHERE_WIDTH = 60
-
-
-# -- JSON
-
-def dumps(value):
-    """One object on one line, never NaN."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False,
-                      separators=(',', ':'))
-
-
-def _estimate(values):
-    return dict(zip(('estimate', 'low', 'high'), values))
-
-
-def _name(name):
-    return text.json_text(name) if name else None
-
-
-def _call(call):
-    file, function, line, _first = call
-    return {'file': _name(file), 'line': line or None,
-            'function': _name(function)}
-
-
-def _where_json(report, row):
-    """The keys that say what a row stands for."""
-    by = report.group_by
-    special = FIXED_SITES.get(row.special)
-    if by == 'thread':
-        return {'thread': row.number or None}
-    if by == 'domain':
-        return {'domain': special or DOMAIN_WORDS[row.number]}
-    if by == 'traceback':
-        return {'stack': [{'file': special, 'line': None,
-                           'function': special}] if special else
-                [_call(call) for call in row.stack]}
-    value = {'file': special or _name(row.file)}
-    if by == 'line':
-        value['line'] = row.line or None
-    if by == 'function':
-        value['first_line'] = row.first_line or None
-    if by != 'file':
-        value['function'] = special or _name(row.function)
-    return value
-
-
-def _row_json(report, row):
-    value = _where_json(report, row)
-    value['bytes'] = _estimate(report.bytes(row.sum))
-    value['objects'] = _estimate(report.objects(row.sum))
-    value['samples'] = row.sum.samples
-    value['share'] = report.share(row.sum)
-    if report.of == 'live':
-        value['age_ns'] = row.age_ns()
-        value['oldest_ns'] = row.sum.oldest_ns
-    return value
-
-
-def _requested(fields):
-    return {'bytes': fields['requested_bytes'],
-            'calls': fields['requested_calls'],
-            'uncounted_max': fields['uncounted_max']}
-
-
-def time_of(table):
-    """CLOCK_REALTIME of the table: a core carries none, so it is that of
-    the last sample."""
-    fields = table.fields
-    if table.snapshot:
-        return fields['snapshot_realtime_ns']
-    return fields['heartbeat_realtime_ns'] or fields['attached_realtime_ns']
-
-
-def uptime_of(table):
-    """From the attach to the time of the table, in ns."""
-    return max(0, table.now_ns() - table.fields['attached_monotonic_ns'])
-
-
-def _estimated(report):
-    total = report.estimated()
-    return {'bytes': _estimate(report.bytes(total)),
-            'calls': _estimate(report.objects(total))}
-
-
-def _process(report):
-    fields = report.fields
-    rss = fields['rss'] if report.table.snapshot else 0
-    return {'rss': rss or None,
-            'rss_at_attach': fields['rss_at_attach'] or None,
-            'unexplained': int(max(0, rss - report.all_live.bytes))
-            if rss else None}
-
-
-def report_json(report):
-    """The report/1 object."""
-    table, fields = report.table, report.fields
-    damage = table.damage.counts
-    return {
-        'schema': SCHEMA % 'report', 'source': table.memory.kind,
-        'sources': 1, 'pid': fields['pid'] or None,
-        'python': python_text(fields['python_version']), 'title': None,
-        'time_ns': time_of(table) or None,
-        'attached_at_ns': fields['attached_realtime_ns'] or None,
-        'uptime_ns': uptime_of(table), 'rate': fields['rate'] or None,
-        'effective_rate': fields['rate_effective'] or None,
-        'group_by': report.group_by, 'of': report.of, 'sort': report.sort,
-        'requested': _requested(fields), 'estimated': _estimated(report),
-        'process': _process(report),
-        'totals': {'bytes': _estimate(report.bytes(report.total)),
-                   'objects': _estimate(report.objects(report.total)),
-                   'samples': report.total.samples},
-        'rest': {'rows': len(report.rows) - len(report.shown),
-                 'bytes': report.rest.bytes,
-                 'samples': report.rest.samples},
-        'damage': {'torn': damage.get('in-flight', 0),
-                   'damaged': damage.get('bad-records', 0)
-                   + damage.get('missing', 0),
-                   'dropped': fields['dropped']},
-        'rows': [_row_json(report, row) for row in report.shown]}
-
-
-def status_json(table):
-    """The status/1 object; what a dead process cannot say is null."""
-    fields = table.fields
-    report = Report(table, limit=1)
-    flags = fields['flags']
-    return {
-        'schema': SCHEMA % 'status', 'pid': fields['pid'],
-        'python': python_text(fields['python_version']),
-        'payload_version': text.json_text(table.text('payload_version')),
-        'rate': fields['rate'], 'effective_rate': fields['rate_effective'],
-        'uptime_ns': uptime_of(table),
-        'attached_at_ns': fields['attached_realtime_ns'],
-        'hooks': layout.HOOKS.get(fields['hooks']),
-        'stacks': 'off' if flags & C['FLAG_STACKS_OFF'] else 'verified'
-        if flags & C['FLAG_STACKS_VERIFIED'] else None,
-        'dropped': fields['dropped'],
-        'samples': {'live': fields['samples_live'],
-                    'taken': fields['samples_taken'],
-                    'thinned': fields['samples_thinned']},
-        'requested': _requested(fields),
-        'estimated': _estimated(report),
-        'memory': {'used': fields['memory_used'],
-                   'limit': fields['memory_max']},
-        'clients': None, 'refused_clients': fields['refused_clients'],
-        'follow_fork': bool(flags & C['FLAG_FOLLOW_FORK'])}
 
 
 # -- where
@@ -216,7 +64,7 @@ def aligned(rows, header, left=1):
 def head(report):
     """The lines above every table: whose it is, and what it explains."""
     table, fields = report.table, report.fields
-    uptime = uptime_of(table)
+    uptime = table.uptime_ns()
     rate = 'every allocation' if fields['rate'] == 1 else \
         'one sample per %s' % text.human_bytes(fields['rate'])
     lines = ['pid %d, Python %s: %s from attach to the last sample, %s' % (
@@ -419,55 +267,6 @@ def site(table, indexes, limit):
     return lines
 
 
-# -- the tree
-
-class _Branch:
-    __slots__ = ('bytes', 'samples', 'children')
-
-    def __init__(self):
-        self.bytes, self.samples, self.children = 0.0, 0, {}
-
-
-def _grow(table):
-    """Branches by frame, outermost first, with what they hold."""
-    root = _Branch()
-    for (index, _), total in table.live_sums().items():
-        stack = [] if index < C['SITE_FIRST'] else table.stack(index)
-        path = list(reversed(stack))[:TREE_DEPTH] or [
-            -(index or C['SITE_NO_PYTHON'])]
-        branch = root
-        branch.bytes += total.bytes
-        branch.samples += total.samples
-        for frame in path:
-            branch = branch.children.setdefault(frame, _Branch())
-            branch.bytes += total.bytes
-            branch.samples += total.samples
-    return root
-
-
-def tree(table, limit):
-    """Who called whom, outermost first; `limit` lines at most (0: all)."""
-    root = _grow(table)
-    lines = []
-    todo = [(root, 0, 'all')]
-    while todo:
-        if limit and len(lines) == limit:
-            lines.append('… more below (pyattach tree 0 shows all)')
-            break
-        branch, depth, label = todo.pop()
-        lines.append('%10s  %5s  %s%s' % (
-            text.human_bytes(branch.bytes), text.human_share(
-                branch.bytes / root.bytes if root.bytes else 0),
-            '  ' * min(depth, 30), label))
-        children = sorted(branch.children.items(),
-                          key=lambda item: item[1].bytes)
-        for frame, child in children:
-            if limit == 0 or child.bytes >= TREE_SHARE * root.bytes:
-                todo.append((child, depth + 1, call_text(table.frame(frame))
-                             if frame > 0 else FIXED_SITES.get(-frame, '?')))
-    return lines
-
-
 # -- the list
 
 def listing(table, limit, larger=0, older_ns=0):
@@ -483,84 +282,4 @@ def listing(table, limit, larger=0, older_ns=0):
                            'where'))
     if limit and len(found) > limit:
         lines.append('%d more samples' % (len(found) - limit))
-    return lines
-
-
-# -- differences
-
-def same_process(old, new):
-    return all(old.fields[k] == new.fields[k] for k in (
-        'pid', 'start_time', 'boot_id', 'attach_generation'))
-
-
-def _by_line(table, wanted):
-    """{(special, file, function, line): Sum} of the samples in a set of ids;
-    None: all."""
-    rows = {}
-    for s in table.samples():
-        if wanted is not None and s.id not in wanted:
-            continue
-        stack = table.stack(s.site) if s.site >= C['SITE_FIRST'] else []
-        if stack:
-            key = (0,) + table.frame(stack[0])[:3]
-        else:
-            key = (s.site or C['SITE_NO_PYTHON'], b'', b'', 0)
-            if key[0] >= C['SITE_FIRST']:
-                key = (C['SITE_NO_PYTHON'],) + key[1:]
-        rows.setdefault(key, Sum()).add_sample(s.size, s.rate)
-    return rows
-
-
-def diff_rows(old, new):
-    """(matched, [(key, (estimate, low, high), objects, significant)])."""
-    matched = same_process(old, new)
-    came_ids = went_ids = None
-    if matched:
-        before = {s.id for s in old.samples()}
-        after = {s.id for s in new.samples()}
-        came_ids, went_ids = after - before, before - after
-    came, went = _by_line(new, came_ids), _by_line(old, went_ids)
-    rows = []
-    for key in set(came) | set(went):
-        plus, minus = came.get(key, Sum()), went.get(key, Sum())
-        bytes_, significant = difference(plus, minus)
-        half = 1.959963984540054 * math.sqrt(
-            plus.objects_variance + minus.objects_variance)
-        delta = plus.objects - minus.objects
-        rows.append((key, bytes_, (delta, delta - half, delta + half),
-                     significant))
-    rows.sort(key=lambda row: (-row[1][0], row[0]))
-    return matched, rows
-
-
-def diff_json(matched, rows, limit):
-    out = []
-    for (special, file, function, line), bytes_, objects, sure in \
-            rows[:limit or None]:
-        name = FIXED_SITES.get(special)
-        out.append({'file': name or text.json_text(file),
-                    'line': None if name else line,
-                    'function': None if name else text.json_text(function),
-                    'bytes': _estimate(bytes_),
-                    'objects': _estimate(objects), 'significant': sure})
-    return {'schema': SCHEMA % 'diff', 'matched': matched, 'rows': out}
-
-
-def signed(value):
-    return ('-' if value < 0 else '+') + text.human_bytes(abs(value))
-
-
-def diff(matched, rows, limit):
-    lines = ['Same process: samples are matched one by one.' if matched else
-             'Two processes: nothing cancels, the intervals are wide.']
-    cells = []
-    for (special, file, function, line), (delta, low, high), _o, sure in \
-            rows[:limit or None]:
-        where = FIXED_SITES.get(special) or call_text(
-            (file, function, line, 0))
-        cells.append((signed(delta), '%s … %s' % (signed(low), signed(high)),
-                      'yes' if sure else 'no', where))
-    lines += aligned(cells, ('growth', '95 % interval', 'sure', 'where'))
-    if limit and len(rows) > limit:
-        lines.append('%d more lines' % (len(rows) - limit))
     return lines

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+"""The JSON objects of the tool, key by key: report/1, status/1, diff/1.
+
+As client/view_json.c writes them; what a dead process cannot say is null.
+"""
+import json
+
+from . import layout, text
+from .decode import FIXED_SITES
+from .layout import CONSTANTS as C
+from .report import DOMAIN_WORDS, Report, python_text
+
+SCHEMA = 'pyattach-sample/%s/1'
+
+
+def dumps(value):
+    """One object on one line, never NaN."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False,
+                      separators=(',', ':'))
+
+
+def _estimate(values):
+    return dict(zip(('estimate', 'low', 'high'), values))
+
+
+def _name(name):
+    return text.json_text(name) if name else None
+
+
+def _call(call):
+    file, function, line, _first = call
+    return {'file': _name(file), 'line': line or None,
+            'function': _name(function)}
+
+
+def _where_json(report, row):
+    """The keys that say what a row stands for."""
+    by = report.group_by
+    special = FIXED_SITES.get(row.special)
+    if by == 'thread':
+        return {'thread': row.number or None}
+    if by == 'domain':
+        return {'domain': special or DOMAIN_WORDS[row.number]}
+    if by == 'traceback':
+        return {'stack': [{'file': special, 'line': None,
+                           'function': special}] if special else
+                [_call(call) for call in row.stack]}
+    value = {'file': special or _name(row.file)}
+    if by == 'line':
+        value['line'] = row.line or None
+    if by == 'function':
+        value['first_line'] = row.first_line or None
+    if by != 'file':
+        value['function'] = special or _name(row.function)
+    return value
+
+
+def _row_json(report, row):
+    value = _where_json(report, row)
+    value['bytes'] = _estimate(report.bytes(row.sum))
+    value['objects'] = _estimate(report.objects(row.sum))
+    value['samples'] = row.sum.samples
+    value['share'] = report.share(row.sum)
+    if report.of == 'live':
+        value['age_ns'] = row.age_ns()
+        value['oldest_ns'] = row.sum.oldest_ns
+    return value
+
+
+def _requested(fields):
+    return {'bytes': fields['requested_bytes'],
+            'calls': fields['requested_calls'],
+            'uncounted_max': fields['uncounted_max']}
+
+
+def time_of(table):
+    """CLOCK_REALTIME of the table: a core carries none, so it is that of
+    the last sample."""
+    fields = table.fields
+    if table.snapshot:
+        return fields['snapshot_realtime_ns']
+    return fields['heartbeat_realtime_ns'] or fields['attached_realtime_ns']
+
+
+def _estimated(report):
+    total = report.estimated()
+    return {'bytes': _estimate(report.bytes(total)),
+            'calls': _estimate(report.objects(total))}
+
+
+def _process(report):
+    fields = report.fields
+    rss = fields['rss'] if report.table.snapshot else 0
+    return {'rss': rss or None,
+            'rss_at_attach': fields['rss_at_attach'] or None,
+            'unexplained': int(max(0, rss - report.all_live.bytes))
+            if rss else None}
+
+
+def report_json(report):
+    """The report/1 object."""
+    table, fields = report.table, report.fields
+    damage = table.damage.counts
+    return {
+        'schema': SCHEMA % 'report', 'source': table.memory.kind,
+        'sources': 1, 'pid': fields['pid'] or None,
+        'python': python_text(fields['python_version']), 'title': None,
+        'time_ns': time_of(table) or None,
+        'attached_at_ns': fields['attached_realtime_ns'] or None,
+        'uptime_ns': table.uptime_ns(), 'rate': fields['rate'] or None,
+        'effective_rate': fields['rate_effective'] or None,
+        'group_by': report.group_by, 'of': report.of, 'sort': report.sort,
+        'requested': _requested(fields), 'estimated': _estimated(report),
+        'process': _process(report),
+        'totals': {'bytes': _estimate(report.bytes(report.total)),
+                   'objects': _estimate(report.objects(report.total)),
+                   'samples': report.total.samples},
+        'rest': {'rows': len(report.rows) - len(report.shown),
+                 'bytes': report.rest.bytes,
+                 'samples': report.rest.samples},
+        'damage': {'torn': damage.get('in-flight', 0),
+                   'damaged': damage.get('bad-records', 0)
+                   + damage.get('missing', 0),
+                   'dropped': fields['dropped']},
+        'rows': [_row_json(report, row) for row in report.shown]}
+
+
+def status_json(table):
+    """The status/1 object; what a dead process cannot say is null."""
+    fields = table.fields
+    report = Report(table, limit=1)
+    flags = fields['flags']
+    return {
+        'schema': SCHEMA % 'status', 'pid': fields['pid'],
+        'python': python_text(fields['python_version']),
+        'payload_version': text.json_text(table.text('payload_version')),
+        'rate': fields['rate'], 'effective_rate': fields['rate_effective'],
+        'uptime_ns': table.uptime_ns(),
+        'attached_at_ns': fields['attached_realtime_ns'],
+        'hooks': layout.HOOKS.get(fields['hooks']),
+        'stacks': 'off' if flags & C['FLAG_STACKS_OFF'] else 'verified'
+        if flags & C['FLAG_STACKS_VERIFIED'] else None,
+        'dropped': fields['dropped'],
+        'samples': {'live': fields['samples_live'],
+                    'taken': fields['samples_taken'],
+                    'thinned': fields['samples_thinned']},
+        'requested': _requested(fields),
+        'estimated': _estimated(report),
+        'memory': {'used': fields['memory_used'],
+                   'limit': fields['memory_max']},
+        'clients': None, 'refused_clients': fields['refused_clients'],
+        'follow_fork': bool(flags & C['FLAG_FOLLOW_FORK'])}
+
+
+def diff_json(matched, rows, limit):
+    out = []
+    for (special, file, function, line), bytes_, objects, sure in \
+            rows[:limit or None]:
+        name = FIXED_SITES.get(special)
+        out.append({'file': name or text.json_text(file),
+                    'line': None if name else line,
+                    'function': None if name else text.json_text(function),
+                    'bytes': _estimate(bytes_),
+                    'objects': _estimate(objects), 'significant': sure})
+    return {'schema': SCHEMA % 'diff', 'matched': matched, 'rows': out}
