@@ -262,5 +262,7 @@ void pa_store_snapshot_end(void)
 		return;
 	pa_store_give_back(snapshot.buffer,
 			   pa_store.area[PA_AREA_SNAPSHOT].bytes);
+	pa_store_lock();
 	pa_store.area[PA_AREA_SNAPSHOT].open = 0;
+	pa_store_unlock();
 }

@@ -114,6 +114,21 @@ static bool is_readable(const void *address)
 	return readable;
 }
 
+/* AddressSanitizer's shadow lies over all of them. */
+static bool some_slot_is_free(void)
+{
+	for (unsigned k = 0; k < PA_SLOT_COUNT; k++) {
+		char *at = (char *)(PA_SLOT_FIRST + k * PA_SLOT_STEP);
+		char *p = mmap(at, 4096, PROT_NONE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		munmap(p, 4096);
+		if (p == at)
+			return true;
+	}
+	return false;
+}
+
 static void directory_lies_at_a_slot(void **state)
 {
 	struct pa_directory *d;
@@ -121,6 +136,8 @@ static void directory_lies_at_a_slot(void **state)
 	char *p;
 
 	(void)state;
+	if (!some_slot_is_free())
+		skip();
 	assert_int_equal(pa_store_map_directory(), 0);
 	d = pa_store_directory();
 	at = (uint64_t)(uintptr_t)d;
@@ -420,6 +437,14 @@ static void allocate_population(uint64_t *next)
 	}
 }
 
+/* The standard error of a mean. */
+static double error_of(double sum, double squares, int n)
+{
+	double variance = squares / n - (sum / n) * (sum / n);
+
+	return variance > 0 ? sqrt(variance / n) : 0;
+}
+
 static void thinning_is_unbiased(void **state)
 {
 	enum { RUNS = 400 };
@@ -455,17 +480,15 @@ static void thinning_is_unbiased(void **state)
 	assert_true(thinned > 1000ull * RUNS);
 	for (unsigned g = 0; g < GROUPS; g++) {
 		double n = populations[g].number, mean = sum[g] / RUNS;
-		double sd = sqrt((square[g] / RUNS - mean * mean) / RUNS);
+		double sd = error_of(sum[g], square[g], RUNS);
 		double live = live_sum[g] / RUNS;
-		double live_sd = sqrt((live_square[g] / RUNS - live * live)
-				      / RUNS);
+		double live_sd = error_of(live_sum[g], live_square[g], RUNS);
 
 		printf("# size %7llu: allocated %.1f of %.0f (se %.2f), live "
 		       "%.1f of %.1f (se %.2f)\n", (unsigned long long)
 		       populations[g].size, mean, n, sd, live, n * 2 / 3,
 		       live_sd);
-		assert_true(fabs(mean - n) <= 5 * sd + 1e-6);
-		/* which third is freed is random: up to one in a thousand */
+		assert_true(fabs(mean - n) <= 5 * sd + 1e-3);
 		assert_true(fabs(live - n * 2 / 3) <= 5 * live_sd + 1e-6);
 	}
 	pa_store_stop();
