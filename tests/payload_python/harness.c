@@ -20,6 +20,7 @@
 #include "common/error.h"
 #include "payload/python.h"
 #include "payload/python_calls.h"
+#include "payload/python_state.h"
 #include "payload/python_walk.h"
 #include "payload/store.h"
 
@@ -249,6 +250,20 @@ API int pt_init(void)
 	return pa_python_init();
 }
 
+/* As if _PyRuntime were the bytes at `runtime`; spoils the layout. */
+API int pt_pick(uint32_t version, const void *runtime)
+{
+	return pa_layout_pick(version, runtime);
+}
+
+/* Is a byte at the address readable?  process_vm_readv or the pipe. */
+API int pt_readable(const void *address)
+{
+	char byte;
+
+	return pa_safe_read(address, &byte, 1);
+}
+
 API uint32_t pt_version(void)
 {
 	return pa_python_version();
@@ -362,6 +377,34 @@ API unsigned pt_check_lines(char *code, int bytes, unsigned long *count)
 		++*count;
 	}
 	return wrong;
+}
+
+/* Random tables that end at an unreadable page: a parser that reads beyond
+ * the end dies.  Returns a sum, so that nothing is optimised away. */
+API uint64_t pt_fuzz_lines(uint64_t seed, unsigned rounds)
+{
+	const size_t page = 4096;
+	uint8_t *room = map(2 * page);
+	uint64_t sum = 0;
+
+	if (mprotect(room + page, page, PROT_NONE) != 0)
+		abort();
+	while (rounds--) {
+		size_t size = (seed >> 40) % 64;
+		uint8_t *table = room + page - size;
+
+		for (size_t i = 0; i < size; i++) {
+			seed = seed * 6364136223846793005ull + 1;
+			table[i] = (uint8_t)(seed >> 56);
+		}
+		seed = seed * 6364136223846793005ull + 1;
+		for (int format = 0; format < 3; format++)
+			sum += pa_lines_find((enum pa_line_format)format,
+					     table, size, (int32_t)seed,
+					     (int32_t)(seed >> 54) - 2);
+	}
+	munmap(room, 2 * page);
+	return sum;
 }
 
 static uint64_t *out_word(uint64_t *out, uint64_t value)

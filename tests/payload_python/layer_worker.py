@@ -385,7 +385,7 @@ def long_functions():
     watch()
     space['f'](1)
     space['f'](2)
-    check('long_functions', least=100)
+    check('long_functions', least=10)
 
 
 def codes(code):
@@ -554,7 +554,7 @@ def depth():
 
 @group
 def small_stack():
-    threading.stack_size(64 << 10)
+    threading.stack_size((64 if V < (3, 14) else 128) << 10)
 
     def work():
         for i in range(50):
@@ -772,6 +772,24 @@ def price():
     report(mean < 100000, 'price')
 
 
+@group
+def fuzz():
+    H.pt_fuzz_lines.argtypes = [ctypes.c_uint64, ctypes.c_uint]
+    H.pt_fuzz_lines.restype = ctypes.c_uint64
+    H.pt_fuzz_lines(SEED * 0x9e3779b97f4a7c15 % 2 ** 64, int(10 ** 6 * SCALE))
+    report(True, 'fuzz')
+
+
+@group
+def safe_read():
+    H.pt_readable.argtypes = [ctypes.c_void_p]
+    good = ctypes.create_string_buffer(8)
+    ctypes.set_errno(7)
+    got = [H.pt_readable(a) for a in
+           (ctypes.addressof(good), 0, 1, 2 ** 47 - 4096, 2 ** 63, 2 ** 64 - 1)]
+    report(got == [1, 0, 0, 0, 0, 0], 'safe_read', repr(got))
+
+
 # ---- the GIL and the self-test ----
 
 GIL_TIMEOUT, FINALISING = -51, -30
@@ -967,6 +985,33 @@ def finalisers():
     gc.set_threshold(*old)
     gc.collect()
     report(ran == {mine}, 'finalisers', 'ran in %d threads' % len(ran))
+
+
+@group
+def refusals():
+    """Versions and descriptions that are not known.  The last group: it
+    spoils the layout."""
+    H.pt_watch(0, 1, 0, 0)
+    new, old, free_threaded = -17, -16, -37
+
+    def described(version, free=0, **words):
+        text = bytearray(b'xdebugpy' + bytes(1016))
+        struct.pack_into('<QQ', text, 8, version, free)
+        return bytes(text)
+    for name, want, version, text in (
+            ('2.7', old, 0x02071200, b''), ('3.7', old, 0x030710f0, b''),
+            ('3.16', new, 0x031000f0, b''), ('4.0', new, 0x040000f0, b''),
+            ('3.12 alpha', new, 0x030c00a3, b''),
+            ('3.14 beta', new, 0x030e00b1, described(0x030e00b1)),
+            ('no cookie', new, 0x030d00f0, bytes(1024)),
+            ('other version', new, 0x030d00f0, described(0x030d01f0)),
+            ('nothing described', new, 0x030d00f0, described(0x030d00f0)),
+            ('free-threaded', free_threaded, 0x030e00f0,
+             described(0x030e00f0, 1)),
+            ('huge offsets', new, 0x030f00f0,
+             b'xdebugpy' + struct.pack('<QQ', 0x030f00f0, 0) + b'\xff' * 1000)):
+        got = H.pt_pick(ctypes.c_uint32(version), text or None)
+        report(got == want, 'refuses ' + name, '%d' % got)
 
 
 H.pt_uninstall()

@@ -62,6 +62,90 @@ def run(interpreter, harness, options, environment):
         if done.returncode else ''
 
 
+EXIT = """
+import ctypes, sys, threading, time
+h, p = ctypes.CDLL(sys.argv[1]), ctypes.PyDLL(sys.argv[1])
+assert h.pt_init() == 0
+class Late:
+    def __del__(self): p.pt_sleep(5)
+late = Late()
+threading.Thread(target=time.sleep, args=(9,), daemon=True).start()
+h.pt_gil_start(4000, {delay})
+p.pt_sleep({hold})
+"""
+
+
+def exits(python, harness):
+    """The target ends while the GIL is being taken: nothing shows."""
+    bad = []
+    for i in range(24):
+        script = EXIT.format(delay=i % 6, hold=(i * 7) % 20)
+        done = subprocess.run([python, '-c', script, harness],
+                              stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=60)
+        if done.returncode or done.stdout:
+            bad.append((i, done.returncode, done.stdout[-200:]))
+    yield not bad, 'ends while the GIL is taken %r' % bad
+
+
+def embedded(python, harness, directory):
+    """libpython loaded RTLD_LOCAL, where this interpreter has one."""
+    library = subprocess.check_output(
+        [python, '-c', 'import sysconfig as s, os;'
+         'print(os.path.join(s.get_config_var("LIBDIR"),'
+         's.get_config_var("INSTSONAME") or "none"))'],
+        universal_newlines=True).strip()
+    if not os.path.exists(library) or '.so' not in library:
+        return
+    program = os.path.join(directory, 'embed')
+    subprocess.check_call(os.environ.get('CC', 'gcc').split() +
+                          ['-std=gnu11', '-O1', '-w', '-I', TOP, '-o', program,
+                           os.path.join(HERE, 'embed.c'), '-ldl'])
+    home = subprocess.check_output(
+        [python, '-c', 'import sys; print(sys.prefix)'],
+        universal_newlines=True).strip()
+    done = subprocess.run([program, harness, library], timeout=60,
+                          env=dict(os.environ, PYTHONHOME=home),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    for line in done.stdout.decode(errors='replace').splitlines():
+        if line.startswith(('ok ', 'not ok ')):
+            yield line.startswith('ok'), line.partition('ok ')[2]
+        else:
+            print('# ' + line)
+    yield not done.returncode, 'embed: status %d' % done.returncode
+
+
+NO_READV = """
+#include <errno.h>
+long process_vm_readv(void) { errno = EPERM; return -1; }
+"""
+
+
+def forbidden(python, harness, directory):
+    """process_vm_readv answers EPERM, as under some seccomp filters."""
+    shim = os.path.join(directory, 'shim.so')
+    subprocess.run(os.environ.get('CC', 'gcc').split() +
+                   ['-shared', '-fPIC', '-x', 'c', '-', '-o', shim],
+                   input=NO_READV.encode(), check=True)
+    done = subprocess.run(
+        [python, os.path.join(HERE, 'layer_worker.py'), harness, '1', '0.1',
+         'gil', 'safe_read', 'subinterpreters'],
+        env=dict(os.environ, LD_PRELOAD=shim), timeout=LIMIT,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    lines = done.stdout.decode(errors='replace').splitlines()
+    bad = [l for l in lines if not l.startswith(('ok', 'done 0', '#'))]
+    yield not bad and 'done 0' in lines, 'without process_vm_readv %r' % bad
+
+
+OLD = 'import ctypes, sys; sys.exit(-ctypes.CDLL(sys.argv[1]).pt_init())'
+
+
+def too_old(harness):
+    for python in os.environ.get('PA_TEST_OLD_PYTHONS', '').split():
+        status = subprocess.call([python, '-c', OLD, harness])
+        yield status == 16, '%s is refused as old: %d' % (python, status)
+
+
 def wanted(options):
     names = options.interpreters or \
         os.environ.get('PA_TEST_PYTHONS', '').split() or [sys.executable]
@@ -69,6 +153,21 @@ def wanted(options):
         yield name, {}
         if any(v in name for v in ('3.14', '3.15')):
             yield name, {'PYTHON_JIT': '1'}
+
+
+def others(options, harness, directory):
+    """What needs processes of its own; not inside chroots."""
+    if options.groups:
+        return
+    yield from too_old(harness)
+    for python in dict.fromkeys(name for name, _ in wanted(options)):
+        if ':' in python:
+            continue
+        for check in (exits(python, harness),
+                      embedded(python, harness, directory),
+                      forbidden(python, harness, directory)):
+            for good, text in check:
+                yield good, python + ': ' + text
 
 
 def main():
@@ -103,6 +202,10 @@ def main():
             print('%sok %d - %s: ran to its end in %.1f s %s'
                   % ('' if done and not ended else 'not ', count, label,
                      time.monotonic() - start, ended))
+            sys.stdout.flush()
+        for good, text in others(options, harness, directory):
+            count += 1
+            print('%sok %d - %s' % ('' if good else 'not ', count, text))
             sys.stdout.flush()
     print('1..%d' % count)
 
