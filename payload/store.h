@@ -41,14 +41,6 @@ void pa_store_stop(void);
 /* Stamp the identity part's CRC after a change of it. */
 void pa_store_seal_identity(void);
 
-/* State again whose directory this is: pid, start time, boot id and
- * coredump_filter, and seal.  pa_store_map_directory does it; a fork child
- * that keeps sampling calls it for itself. */
-void pa_store_stamp_process(void);
-
-/* Resident bytes of this process, 0 where /proc is missing.  No lock. */
-uint64_t pa_store_rss(void);
-
 /* ---- the lock ---- */
 
 void pa_store_lock(void);

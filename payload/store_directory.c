@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
  * The directory page: mapped once in a process's life, at a low slot where
- * one is free, between guards; and the facts about the process that it
- * states.  It is never unmapped and never moves.
+ * one is free, between guards.  It is never unmapped and never moves.
  */
-#include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "common/error.h"
+#include "payload/process.h"
 #include "payload/store_internal.h"
+#include "payload/sys.h"
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -22,108 +20,12 @@
 /* Where no slot is free: what a reader probes in steps of. */
 #define PROBE_STEP (2u << 20)
 
-uint64_t pa_store_clock(int clock)
-{
-	struct timespec t;
-
-	if (clock_gettime(clock, &t) != 0)
-		return 0;
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-size_t pa_store_read_file(const char *path, char *text, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	size_t length = 0;
-	ssize_t n;
-
-	if (fd >= 0) {
-		while (length < size - 1
-		       && (n = read(fd, text + length, size - 1 - length)) > 0)
-			length += (size_t)n;
-		close(fd);
-	}
-	text[length] = 0;
-	return length;
-}
-
-static uint64_t number(const char *s, unsigned base)
-{
-	uint64_t value = 0;
-
-	for (;; s++) {
-		unsigned digit = (unsigned)(*s >= 'a' ? *s - 'a' + 10
-					    : *s - '0');
-
-		if (digit >= base)
-			return value;
-		value = value * base + digit;
-	}
-}
-
-/* Field 22; the name in parentheses may itself hold ") ". */
-static uint64_t start_time(void)
-{
-	char text[1024], *p = NULL;
-	size_t n = pa_store_read_file("/proc/self/stat", text, sizeof(text));
-
-	for (size_t i = 0; i < n; i++)
-		if (text[i] == ')')
-			p = text + i;
-	for (int field = 2; p && *p; p++)
-		if (*p == ' ' && ++field == 22)
-			return number(p + 1, 10);
-	return 0;
-}
-
-static void read_boot_id(uint8_t id[16])
-{
-	char text[64];
-	size_t n = pa_store_read_file("/proc/sys/kernel/random/boot_id", text,
-				      sizeof(text));
-	unsigned nibble = 0;
-
-	memset(id, 0, 16);
-	for (size_t i = 0; i < n && nibble < 32; i++) {
-		char digit[2] = { text[i], 0 };
-
-		if (text[i] == '-')
-			continue;
-		id[nibble / 2] = (uint8_t)(id[nibble / 2] << 4
-					   | number(digit, 16));
-		nibble++;
-	}
-}
-
-void pa_store_stamp_process(void)
-{
-	struct pa_directory *d = pa_store.directory;
-	char text[32];
-
-	d->pid = (uint32_t)getpid();
-	d->start_time = start_time();
-	pa_store_read_file("/proc/self/coredump_filter", text, sizeof(text));
-	d->coredump_filter = (uint32_t)number(text, 16);
-	read_boot_id(d->boot_id);
-	pa_store_seal_identity();
-}
-
 void pa_store_seal_identity(void)
 {
 	struct pa_directory *d = pa_store.directory;
 
 	d->identity_crc = pa_crc32(0, d, offsetof(struct pa_directory,
 						  identity_crc));
-}
-
-uint64_t pa_store_rss(void)
-{
-	char text[128], *p = text;
-
-	pa_store_read_file("/proc/self/statm", text, sizeof(text));
-	while (*p && *p != ' ')
-		p++;
-	return *p ? number(p + 1, 10) * (uint64_t)getpagesize() : 0;
 }
 
 static void *map_none(void *at, size_t bytes, int flags)
@@ -193,9 +95,13 @@ int pa_store_map_directory(void)
 	d->endian = PA_IMAGE_ENDIAN;
 	d->page_size = PA_IMAGE_PAGE;
 	d->flags = low ? PA_FLAG_LOW_SLOT : 0;
+	d->pid = pa_getpid();
+	d->start_time = pa_process_start_time();
+	d->coredump_filter = pa_process_coredump_filter();
+	pa_process_boot_id(d->boot_id);
 	memcpy(d->magic, PA_IMAGE_MAGIC, sizeof(d->magic));
 	pa_store.directory = d;
-	pa_store_stamp_process();	/* the CRC makes it valid: last */
+	pa_store_seal_identity();	/* makes it valid: last */
 	return 0;
 }
 

@@ -118,10 +118,6 @@ void pa_store_close(enum pa_area_id id);
 void pa_store_give_back(void *base, size_t bytes);
 /* Bring directory->memory_used up to date. */
 void pa_store_account(void);
-/* A whole small file; the length, 0 where it cannot be read.  No lock. */
-size_t pa_store_read_file(const char *path, char *text, size_t size);
-/* A clock in ns.  No lock. */
-uint64_t pa_store_clock(int clock);
 
 static inline enum pa_area_id pa_area_of(unsigned set, unsigned kind)
 {

@@ -11,6 +11,7 @@
 
 #include "payload/sampler.h"
 #include "payload/store_internal.h"
+#include "payload/sys.h"
 
 #define BITS 19			/* lg of the bits in the bitmap */
 #define TAG_REST (32 - BITS)	/* bits of a tag that tell addresses apart */
@@ -327,7 +328,7 @@ bool pa_store_insert_locked(const struct pa_sample *sample)
 	/* one there already: its free was not seen, it is gone all the same */
 	pa_store_remove_locked(r.address, NULL);
 	r.id = ++pa_store.last_id;
-	r.birth_ns = pa_store_clock(CLOCK_MONOTONIC);
+	r.birth_ns = pa_clock_ns(CLOCK_MONOTONIC);
 	d->samples_taken++;
 	if (!r.address || !pa_thin_make_room()) {
 		/* others count here without the lock */

@@ -14,7 +14,9 @@
 #include <time.h>
 
 #include "common/error.h"
+#include "payload/process.h"
 #include "payload/store_internal.h"
+#include "payload/sys.h"
 
 #define TURN (64u << 10)	/* bytes copied while the lock is held */
 
@@ -196,9 +198,9 @@ static void seal(void)
 {
 	struct pa_directory *d = copied_directory();
 
-	d->snapshot_realtime_ns = pa_store_clock(CLOCK_REALTIME);
-	d->snapshot_monotonic_ns = pa_store_clock(CLOCK_MONOTONIC);
-	d->rss = pa_store_rss();
+	d->snapshot_realtime_ns = pa_clock_ns(CLOCK_REALTIME);
+	d->snapshot_monotonic_ns = pa_clock_ns(CLOCK_MONOTONIC);
+	d->rss = pa_process_rss();
 	d->identity_crc = pa_crc32(0, d, offsetof(struct pa_directory,
 						  identity_crc));
 	d->set[0].crc = pa_set_crc(&d->set[0]);
