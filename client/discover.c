@@ -178,6 +178,7 @@ static bool each_socket(const char *table,
 
 struct abstract_search {
 	struct search *search;
+	char prefix[64];	/* such names carry the pid */
 	unsigned tried;
 };
 
@@ -187,10 +188,11 @@ static bool try_abstract(void *context, const char *name)
 	struct search *s = a->search;
 	int fd;
 
-	if (name[0] != '@' || a->tried++ >= ABSTRACT_MAX)
+	if (strncmp(name, a->prefix, strlen(a->prefix)) ||
+	    a->tried++ >= ABSTRACT_MAX)
 		return false;
 	fd = dial_abstract(name, s->wire->deadline_ns);
-	/* Most belong to other processes: that is no error here. */
+	/* One of another process (in another pid namespace) is no error. */
 	return fd >= 0 && !pa_wire_use(s->wire, fd, name, NULL);
 }
 
@@ -198,11 +200,12 @@ static int not_attached(const struct search *s, const char *why)
 {
 	int pid = (int)s->wire->process.pid;
 
+	pa_fail(s->diag, PA_E_NOT_ATTACHED,
+		"nothing is attached to process %d%s", pid, why);
 	if (s->diag)
 		snprintf(s->diag->hint, sizeof s->diag->hint,
 			 "attach first: pyattach-sample %d", pid);
-	return pa_fail(s->diag, PA_E_NOT_ATTACHED,
-		       "nothing is attached to process %d%s", pid, why);
+	return PA_E_NOT_ATTACHED;
 }
 
 static const char *state_reason(const struct pa_directory *d)
@@ -231,6 +234,8 @@ static int connect_anywhere(struct search *s)
 	}
 	if (try_fixed(s))
 		return 0;
+	snprintf(abstract.prefix, sizeof abstract.prefix,
+		 "@pyattach-sample-%d-", (int)p->inner_pid);
 	if (each_socket("/proc/net/unix", try_abstract, &abstract))
 		return 0;
 	return s->err ? s->err :

@@ -100,6 +100,38 @@ static int check_counters(const struct pa_directory *d, struct pa_diag *diag)
 	return 0;
 }
 
+/* Bytes that no checksum covers: a snapshot has zeros there. */
+static bool all_zero(const struct pa_reader *reader, uint64_t at, size_t n)
+{
+	unsigned char bytes[PA_IMAGE_PAGE];
+
+	if (n > sizeof bytes || reader->read(reader, at, bytes, n))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (bytes[i])
+			return false;
+	return true;
+}
+
+static int check_rest_of_page(const struct pa_reader *reader,
+			      const struct pa_directory *d,
+			      struct pa_diag *diag)
+{
+	char last;
+	int err = reader->read(reader, reader->directory + PA_IMAGE_PAGE - 1,
+			       &last, 1);
+
+	if (err)
+		return pa_fail(diag, err, "the image is cut short in its "
+			       "first page");
+	if (d->reserved ||
+	    !all_zero(reader, reader->directory + d->header_size,
+		      PA_IMAGE_PAGE - d->header_size))
+		return pa_fail(diag, PA_E_DAMAGED, "the image is damaged: its "
+			       "first page is not empty behind the directory");
+	return 0;
+}
+
 static int read_directory(const struct pa_reader *reader,
 			  struct pa_directory *d, struct pa_diag *diag)
 {
@@ -114,6 +146,8 @@ static int read_directory(const struct pa_reader *reader,
 	err = check_directory(reader, d, diag);
 	if (!err)
 		err = check_counters(d, diag);
+	if (!err && reader->snapshot)
+		err = check_rest_of_page(reader, d, diag);
 	end_strings(d);
 	return err;
 }
@@ -194,6 +228,22 @@ static int copy_region(const struct pa_reader *reader,
 	return 0;
 }
 
+/* The few bytes that align a region after the one before it. */
+static bool gap_is_empty(const struct pa_reader *reader,
+			 const struct pa_directory *d, int set,
+			 unsigned index)
+{
+	const struct pa_region *region = &d->set[set].region[index];
+	uint64_t end = PA_IMAGE_PAGE;
+
+	if (index)
+		end = region[-1].file_offset + d->count[set][index - 1] *
+			region[-1].elem_size;
+	return end >= region->file_offset || region->file_offset - end > 7 ||
+		all_zero(reader, reader->directory + end,
+			 (size_t)(region->file_offset - end));
+}
+
 static int read_region(const struct pa_reader *reader,
 		       const struct pa_directory *d, int set, unsigned index,
 		       struct want *want, uint64_t *total)
@@ -222,6 +272,8 @@ static int read_region(const struct pa_reader *reader,
 				       &last, 1);
 		if (err)
 			return err;
+		if (!gap_is_empty(reader, d, set, index))
+			return PA_E_DAMAGED;
 	}
 	return copy_region(reader, region, d->region_crc[index], count, want);
 }

@@ -49,9 +49,9 @@ static const struct option options[] = {
 	{ OPT_SEED, 0, "seed", "N", ATTACH,
 	  "seed of the sampler, for tests (random)" },
 	{ OPT_GROUP_BY, 0, "group-by", "WHAT", REPORT,
-	  "line, function, file, traceback, thread, domain (line)" },
+	  "line, function, file, traceback, thread, domain" },
 	{ OPT_OF, 0, "of", "WHAT", REPORT,
-	  "live: held now; allocated: ever since attach (live)" },
+	  "live: held now; allocated: all since attach" },
 	{ OPT_SORT, 0, "sort", "WHAT", REPORT,
 	  "bytes, objects, samples, age (bytes)" },
 	{ OPT_LIMIT, 0, "limit", "N", REPORT,
@@ -123,14 +123,16 @@ static int parse_choice(const char *option, const char *value,
 		snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "",
 			 words[i]);
 	}
+	if (find_word(later_words, value) >= 0)
+		pa_fail(diag, PA_E_USAGE, "--%s %s is not in this version",
+			option, value);
+	else
+		pa_fail(diag, PA_E_USAGE, "--%s does not know '%s'", option,
+			value);
 	if (diag)
 		snprintf(diag->hint, sizeof diag->hint, "choose one of: %s",
 			 list);
-	if (find_word(later_words, value) >= 0)
-		return pa_fail(diag, PA_E_USAGE, "--%s %s is not in this "
-			       "version", option, value);
-	return pa_fail(diag, PA_E_USAGE, "--%s does not know '%s'", option,
-		       value);
+	return PA_E_USAGE;
 }
 
 static int parse_count(const char *option, const char *value, uint64_t low,

@@ -201,12 +201,14 @@ bool pa_output_is_terminal(const struct pa_output *output)
 unsigned pa_output_width(const struct pa_output *output)
 {
 	const char *columns = getenv("COLUMNS");
-	unsigned width = columns ? (unsigned)strtoul(columns, NULL, 10) : 0;
+	bool digits = columns && *columns &&
+		strspn(columns, "0123456789") == strlen(columns);
+	unsigned long width = digits ? strtoul(columns, NULL, 10) : 0;
 	struct winsize size;
 
 	if (!width && !ioctl(fileno(output->file), TIOCGWINSZ, &size))
 		width = size.ws_col;
 	if (!width)
 		width = pa_output_is_terminal(output) ? 80 : 120;
-	return width < 40 ? 40 : width > 10000 ? 10000 : width;
+	return width < 40 ? 40 : width > 10000 ? 10000 : (unsigned)width;
 }

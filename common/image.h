@@ -8,6 +8,8 @@
  * where one is free, and a region is found at its `address`.  In a snapshot
  * the directory comes first and a region is found at `file_offset` from its
  * start.  Everything is little-endian, naturally aligned and without holes.
+ * Bytes of a snapshot that no checksum covers (behind the directory in its
+ * page, between two regions) are zero.
  *
  * Each record is a field list F(type, name, unit).  The struct, the table of
  * offsets for readers in other languages and tests/abi.expected are made from

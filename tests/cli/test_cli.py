@@ -237,7 +237,7 @@ def bad_answers(image):
 
 
 def wrong_peer(image):
-    with subprocess.Popen([sys.executable, '-c', 'input()'],
+    with subprocess.Popen([sys.executable, '-c', 'import sys; sys.stdin.read()'],
                           stdin=subprocess.PIPE) as other:
         with server('good', image, other.pid):
             got = run('status', other.pid, '--json')
@@ -296,20 +296,18 @@ def sources(directory, image):
     for cut in (1, 15, 16, 100, 4095, 4096, 5000, len(data) - 8):
         refused_file('cut%d' % cut, ['truncated', 'not-an-image'], directory,
                      data[:cut])
-    flipped = 0
-    for k in range(400):
+    missed = []
+    for k in range(60):
         bad = bytearray(data)
-        at = (k * 2654435761) % len(bad)
+        at = (k * 2654435761) % (len(bad) if k & 1 else 4096)
         bad[at] ^= 1 << k % 8
         path = os.path.join(directory, 'flip')
         with open(path, 'wb') as f:
             f.write(bad)
-        if k % 20 and k > 40:
-            continue
         got = run('report', path, '--json')
-        flipped += got.status in (90, 91, 92, 93) or (
-            got.status == 0 and at + 8 >= len(data))
-    ok(flipped == 60, 'a flipped bit is seen', flipped)
+        if got.status not in (90, 91, 92, 93):
+            missed.append(at)
+    ok(not missed, 'a flipped bit is seen', missed)
     later = Image()
     later.set(major=2)
     refused_file('later', ['future-image'], directory, later.snapshot())
@@ -514,8 +512,9 @@ def usage(image):
                       ['snapshot', '1', '-o', '-', '--json'],
                       ['status', '1', '--rate', '5']):
         got = run(*arguments)
-        ok(got.status == 2 and not got.out and re.match(
-            rb'^pyattach-sample: [^\n]+: [^\n]+\n$', got.err),
+        ok(got.status == 2 and not got.out and (
+            '--json' in arguments or re.match(
+                rb'^pyattach-sample: [^\n]+: [^\n]+\n$', got.err)),
            'usage: ' + ' '.join(arguments).replace(image, 'IMAGE'), got)
     for size in ('0', '-1', '10EiB', '2TiB', '0.4'):
         got = run('attach', 1, '--rate', size, '--json')
@@ -549,7 +548,7 @@ def outputs(directory, image):
                           ['report', image, '-o', '/dev/full']):
             with open('/dev/full', 'w') as full:
                 got = run(*arguments, stdout=full)
-            ok(got.status == 95 and got.err.startswith(b'pyattach-sample: '),
+            ok(got.status == 95 and got.err.count(b'\n') == 1,
                'disk full: ' + arguments[-1].replace(image, 'IMAGE'), got)
     else:
         skip('disk full', 'no /dev/full')
