@@ -107,6 +107,6 @@ int main(int argc, char **argv)
 	expect(take(200), PA_E_GIL_TIMEOUT, "GIL held for ever by C");
 	plant();
 	CALL(python, int (*)(void), "Py_FinalizeEx")();
-	expect(init(), PA_E_NOT_READY, "after Py_FinalizeEx");
+	expect(init(), PA_E_FINALISING, "after Py_FinalizeEx");
 	return failures != 0;
 }

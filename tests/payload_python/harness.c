@@ -447,7 +447,7 @@ API uint32_t pt_event(uint32_t index, uint64_t *words, uint32_t room)
 struct taking {
 	unsigned delay_ms, timeout_ms;
 	int cancel, result, done;
-	uint64_t waited_ns;
+	uint64_t waited_ns, tested_ns;
 	int self_test;
 	char text[128];
 };
@@ -475,6 +475,7 @@ static void *take_gil(void *unused)
 	if (taking.result == 0) {
 		taking.self_test = pa_python_self_test(taking.text,
 						       sizeof(taking.text));
+		taking.tested_ns = now() - start - taking.waited_ns;
 		pa_python_gil_release();
 	}
 	__atomic_store_n(&taking.done, 1, __ATOMIC_RELEASE);
@@ -504,6 +505,12 @@ API int pt_gil_result(uint64_t *waited_ns, int *self_test, char *text)
 	*self_test = taking.self_test;
 	memcpy(text, taking.text, sizeof(taking.text));
 	return taking.result;
+}
+
+/* How long the self-test took. */
+API uint64_t pt_tested_ns(void)
+{
+	return taking.tested_ns;
 }
 
 /* C calls that hold the GIL, for ctypes.PyDLL. */

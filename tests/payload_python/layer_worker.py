@@ -921,7 +921,7 @@ def self_test():
     odd = named('odd\udc80\u20ac', 'f\U0001f40d')
     space = {'T': lambda: (up.release(), stop.wait(), 1)[2]}
     odd = type(odd)(odd.__code__, space)
-    ts = [threading.Thread(target=park, args=(i * 3,)) for i in range(30)]
+    ts = [threading.Thread(target=park, args=(i,)) for i in range(64)]
     ts += [threading.Thread(target=lambda: list(gen())),
            threading.Thread(target=odd),
            threading.Thread(target=lambda: sorted([1, 2],
@@ -932,7 +932,8 @@ def self_test():
         (gc.enable if enabled else gc.disable)()
         r, waited, passed, text = take(3000, lambda: None)
         report(r == 0 and passed and gc.isenabled() == enabled,
-               'self_test_gc_%s' % ('on' if enabled else 'off'), text)
+               'self_test_gc_%s' % ('on' if enabled else 'off'),
+               '%s in %.2f ms' % (text, H.pt_tested_ns() / 1e6))
     gc.enable()
     if V >= (3, 9) and not FT:
         report(int(re.findall(r'\d+', text)[0]) > 300, 'self_test_many', text)

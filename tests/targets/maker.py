@@ -14,16 +14,18 @@ HEADER = 33
 
 def keep(count, size):
     """Keep `count` blocks of `size` bytes; the line that does it."""
+    size -= HEADER
     for _ in range(count):
-        KEPT.append(bytes(size - HEADER))
-    return keep.__code__.co_firstlineno + 3
+        KEPT.append(bytes(size))
+    return keep.__code__.co_firstlineno + 4
 
 
 def churn(count, size):
     """Make and free `count` blocks; the line that does it."""
+    size -= HEADER
     for _ in range(count):
-        bytes(size - HEADER)
-    return churn.__code__.co_firstlineno + 3
+        bytes(size)
+    return churn.__code__.co_firstlineno + 4
 
 
 def grow(steps, size):
@@ -45,7 +47,7 @@ def in_threads(threads, count, size):
         thread = threading.Thread(target=keep, args=(count, size))
         thread.start()
         thread.join()
-    return keep.__code__.co_firstlineno + 3
+    return keep.__code__.co_firstlineno + 4
 
 
 def tracing(what):
@@ -57,7 +59,7 @@ def tracing(what):
         tracemalloc.stop()
     elif what == "traced":
         snapshot = tracemalloc.take_snapshot()
-        line = keep.__code__.co_firstlineno + 3
+        line = keep.__code__.co_firstlineno + 4
         return sum(t.size for t in snapshot.traces
                    if t.traceback[0].filename == __file__
                    and t.traceback[0].lineno == line)

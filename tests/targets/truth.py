@@ -17,6 +17,8 @@ import talk
 
 KEEP = []
 CODES = []
+# What a function is called in reports: its qualified name, 3.11 and later.
+NAME_FIELDS = [f for f in ("co_name", "co_qualname") if hasattr(talk.serve.__code__, f)]
 
 
 class Node:
@@ -229,7 +231,7 @@ def renamed(name, size):
     code = compile(EXECUTED.format(name="plain", size=size),
                    "<renamed %d>" % size, "exec")
     inner = [c for c in code.co_consts if isinstance(c, types.CodeType)][0]
-    inner = inner.replace(co_name=name)
+    inner = inner.replace(**dict.fromkeys(NAME_FIELDS, name))
     CODES.append(inner)
     KEEP.append(types.FunctionType(inner, globals())(1500, []))
 
@@ -273,8 +275,9 @@ def lines_of(code, found):
     for _, line in dis.findlinestarts(code):
         if line:
             names = found.setdefault((code.co_filename, line), [])
-            if code.co_name not in names:
-                names.append(code.co_name)
+            name = getattr(code, NAME_FIELDS[-1])
+            if name not in names:
+                names.append(name)
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
             lines_of(inner, found)

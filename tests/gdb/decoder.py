@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The decoder in Python: its layout, its numbers, and that the decoder in C
+says the same of the same images, field by field."""
+import ast
+import glob
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import common                                             # noqa: E402
+from common import PROGRAM, SOURCE, differences, program_works  # noqa: E402
+from make_image import HOSTILE, Image, fnv1a, synthetic   # noqa: E402
+from pyattach import (checksum, decode, discover, estimate,  # noqa: E402
+                      json_views, layout, memory, report, save, text, tree,
+                      views)
+from pyattach.layout import CONSTANTS as C                # noqa: E402
+from tap import done, ok, skip                            # noqa: E402
+
+GROUPS = [(by, of) for by in report.GROUPS for of in ('live', 'allocated')
+          if (by, of) != ('thread', 'allocated')]
+
+
+def table_of(data):
+    source = memory.FileImage(data)
+    return decode.Table(source, discover.open_snapshot(source))
+
+
+def json_of(table, **question):
+    question.setdefault('limit', 0)
+    value = json_views.report_json(report.Report(table, **question))
+    return json.loads(json_views.dumps(value))
+
+
+def layout_matches():
+    """The tables made from image.h are what a C compiler makes of it."""
+    with open(os.path.join(SOURCE, 'tests', 'abi.expected')) as f:
+        lines = f.read().splitlines()
+    wrong, record, seen = [], None, 0
+    for line in lines[1:]:
+        field = re.match(r'  (\w+)\s+@(\d+)\s+\+(\d+)', line)
+        if not field:
+            name, size = line.split()
+            record = layout.RECORDS[name[3:]]
+            if record['size'] != int(size):
+                wrong.append(line)
+            continue
+        rows = [r for r in record['fields'] if r[0] == field.group(1)]
+        seen += 1
+        if not rows or rows[0][2] != int(field.group(2)):
+            wrong.append(line)
+    ok(seen > 100 and not wrong, 'every field is where the compiler puts it',
+       *wrong)
+    ok(lines[0] == 'image %d.%d' % (C['IMAGE_MAJOR'], C['IMAGE_MINOR']),
+       'the version is that of the header')
+
+
+def generator():
+    path = os.path.join(SOURCE, 'gdb', 'gen_image_fields.py')
+    header = os.path.join(SOURCE, 'common', 'image.h')
+    made = subprocess.run([sys.executable, '-B', path, header],
+                          stdout=subprocess.PIPE, check=True, timeout=60)
+    space = {}
+    exec(made.stdout.decode(), space)
+    ok(space['RECORDS'] == layout.RECORDS and space['CONSTANTS'] == C,
+       'the generated module says the same as the header')
+
+
+def old_syntax():
+    """The oldest gdb embeds Python 3.6; no walrus, no dataclass."""
+    files = glob.glob(os.path.join(SOURCE, 'gdb', '**', '*.py'),
+                      recursive=True)
+    wrong = []
+    for path in files:
+        with open(path, encoding='utf-8') as f:
+            source = f.read()
+        try:
+            if sys.version_info >= (3, 8):
+                ast.parse(source, path, feature_version=(3, 6))
+            else:
+                ast.parse(source, path)
+        except SyntaxError as error:
+            wrong.append('%s: %s' % (path, error))
+        if re.search(r'\bf[\'"][^\'"]*=\}', source):
+            wrong.append(path)
+        if 'import gdb' in re.sub(r'""".*?"""', '', source, flags=re.S) \
+                and not path.endswith('commands.py'):
+            wrong.append('%s imports gdb' % path)
+    ok(len(files) > 15 and not wrong, 'Python 3.6, and gdb in one file only',
+       *wrong)
+
+
+def checks():
+    rng = common.seed()
+    data = bytes(rng.getrandbits(8) for _ in range(64 * 500))
+    low, high = checksum.low_half(data, 64, 8, 64)
+    ok(all(fnv1a(data[k * 64 + 8:k * 64 + 64]) & 0xffff == low[k] | high[k]
+           << 8 for k in range(500)), 'checks of many records at a time')
+
+
+def numbers():
+    p = estimate.probability(4095, 524288)
+    ok(abs(p - (1 - math.exp(-4096 / 524288))) < 1e-15, 'probability')
+    ok(estimate.probability(10**6, 1) == 1, 'rate 1 takes everything')
+    nothing = estimate.bytes_interval(estimate.Sum(), 1000)
+    ok(nothing[:2] == (0, 0) and abs(nothing[2] - 3688.879) < 0.001,
+       'nothing seen: up to 3.69 rates')
+    total = estimate.Sum()
+    for _ in range(400):
+        total.add_sample(100, 524288)
+    e, low, high = estimate.bytes_interval(total, 524288)
+    ok(0.88 < low / e < 0.92 and 1.08 < high / e < 1.12,
+       '400 samples: about 10 %% either way (%g %g)' % (low / e, high / e))
+
+
+def images():
+    """{name: bytes} of images that every reader must agree on."""
+    empty = Image()
+    exact = Image(rate=1)
+    for k in range(50):
+        exact.sample([('exact.py', 'f', k)], k)
+    mixed = synthetic(300, 20, 3)
+    for k in range(100):
+        mixed.sample([('mixed.py', 'f', k % 5), ('main.py', 'm', 1)],
+                     10**k if k < 15 else 4096, rate=4096 << k % 9)
+    longer = synthetic(50, 5, 4)
+    longer.extra_regions.append((77, 24, bytes(240)))
+    second = synthetic(50, 5, 5)
+    second.active = 1
+    return {'empty': empty.snapshot(), 'rate 1': exact.snapshot(),
+            'mixed rates': mixed.snapshot(),
+            'hostile names': synthetic(500, 40, 2, hostile=True,
+                                       freed=200).snapshot(),
+            'unknown region': longer.snapshot(),
+            'the other set': second.snapshot()}
+
+
+def agreement(where):
+    """Field by field against the tool."""
+    for name, data in images().items():
+        path = os.path.join(where, 'x.image')
+        with open(path, 'wb') as f:
+            f.write(data)
+        table = table_of(data)
+        found = []
+        for by, of in GROUPS:
+            mine = json_of(table, group_by=by, of=of)
+            tool, error = common.report_of_tool(path, '--group-by', by,
+                                                '--of', of)
+            if tool is None:
+                found.append(error)
+                continue
+            tool['title'] = None        # the name of the file
+            found += differences(mine, tool, '%s %s' % (by, of))
+        ok(not found, 'both decoders agree: ' + name, *found[:20])
+
+
+def sorting(where):
+    data = synthetic(800, 60, 9, freed=100).snapshot()
+    path = os.path.join(where, 'x.image')
+    with open(path, 'wb') as f:
+        f.write(data)
+    for sort in report.SORTS:
+        tool, error = common.report_of_tool(path, '--sort', sort)
+        found = [error] if tool is None else differences(
+            json_of(table_of(data), sort=sort)['rows'], tool['rows'])
+        ok(not found, 'the same order by ' + sort, *found[:5])
+
+
+def saved(where):
+    """What save writes is what was read, for both decoders."""
+    table = table_of(synthetic(500, 40, 2, hostile=True, freed=50).snapshot())
+    data = save.snapshot(table)
+    again = table_of(data)
+    found = differences(json_of(table), json_of(again))
+    ok(not found and not again.damage.counts, 'a saved table is the same',
+       *found[:10])
+    path = os.path.join(where, 'saved.image')
+    with open(path, 'wb') as f:
+        f.write(data)
+    if program_works():
+        tool, error = common.report_of_tool(path)
+        ok(tool and not differences(tool['rows'], json_of(table)['rows']),
+           'the tool reads a saved table', error)
+
+
+def hostile():
+    """No view lets a name reach the terminal as it is."""
+    table = table_of(synthetic(300, 40, 2, hostile=True).snapshot())
+    rows = report.Report(table, limit=0)
+    lines = views.top(rows) + tree.tree(table, 0) + views.listing(table, 0)
+    for index in range(4, len(table.sites())):
+        lines += views.site(table, [index], 0)
+    for by in ('function', 'file', 'traceback'):
+        lines += views.top(report.Report(table, group_by=by, limit=0))
+    shown = '\n'.join(lines)
+    ok(not text.HIDDEN.search(shown.replace('\n', '')),
+       'no control or bidi character is shown')
+    ok('\\x1b]0;owned\\x07' in shown and '\\u202e' in shown and
+       'lone\\udcff' in shown, 'they are shown as escapes')
+    value = json_views.dumps(json_views.report_json(rows))
+    ok('\n' not in value and json.loads(value), 'JSON is one line')
+    names = {row.get('file') for row in json.loads(value)['rows']}
+    missing = [n for n in HOSTILE if n and
+               n.replace('\udcff', '\\udcff') not in names]
+    ok(not missing, 'JSON keeps every name', missing)
+
+
+def at():
+    image = Image(rate=4096)
+    image.sample([('a.py', 'f', 3)], 100, address=0x5000)
+    table = table_of(image.snapshot())
+    ok(views.find_at(table, 0x5000) and views.find_at(table, 0x5063) and
+       not views.find_at(table, 0x5064) and not views.find_at(table, 0x4fff),
+       'a block covers its own bytes only')
+    ok('a.py:3' in '\n'.join(views.at(table, 0x5063)), 'at names the line')
+    odds = views.at(table, 1, 4095)
+    ok(any('63 %' in line for line in odds), 'at gives the odds', *odds)
+
+
+def fields_and_status():
+    table = table_of(synthetic(20, 5, 1).snapshot())
+    status = json_views.status_json(table)
+    ok(status['schema'] == 'pyattach-sample/status/1' and
+       status['samples']['live'] == 20 and status['clients'] is None,
+       'status/1 of a dead process')
+
+
+def main():
+    where = common.scratch()
+    os.chdir(where)
+    layout_matches()
+    generator()
+    old_syntax()
+    checks()
+    numbers()
+    hostile()
+    at()
+    fields_and_status()
+    saved(where)
+    if program_works():
+        agreement(where)
+        sorting(where)
+    else:
+        skip('both decoders agree', 'no program: %s' % (PROGRAM or 'not set'))
+    done()
+
+
+main()
