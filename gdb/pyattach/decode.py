@@ -18,7 +18,11 @@ from .memory import NOT_DUMPED, TRUNCATED
 
 CHUNK = 16384           # live records at a time: bounds our memory
 REGION_MAX = 4 << 30    # bytes; the payload's own limit is 1 GiB
-DEPTH_MAX = 65536
+INFINITY = float('inf')
+SITE_DOUBLES = ('allocated_bytes', 'allocated_bytes_variance',
+                'allocated_bytes_weight_max', 'allocated_objects',
+                'allocated_objects_variance', 'allocated_objects_weight_max',
+                'peak_bytes')
 KIND_NAMES = {C['KIND_SITES']: 'sites', C['KIND_STRINGS']: 'strings',
               C['KIND_FRAMES']: 'frames', C['KIND_NODES']: 'nodes',
               C['KIND_LIVE']: 'live'}
@@ -48,7 +52,8 @@ class Damage:
         'in-flight': 'records were being written when the process stopped',
         'bad-records': 'live records are wrong',
         'bad-stacks': 'links of stacks lead nowhere',
-        'bad-strings': 'names lie outside of the strings',
+        'bad-sites': 'sites make no sense',
+        'bad-strings': 'frames have names outside of the strings',
         'missing': 'live records that the directory counts are missing',
         'not-dumped': 'bytes of the table were not dumped',
         'cut-off': 'bytes of the table are cut off',
@@ -170,7 +175,7 @@ class Table:
         """All bytes of a region; what is missing is zero and is counted."""
         region = self.regions.get(C['KIND_' + kind])
         if region is None:
-            return b'', 1
+            return b'', 0
         data, losses = self.memory.salvage(self._locate(region), region.size)
         self._count_losses(losses)
         self._check_region(region, zlib.crc32(data), losses)
@@ -192,13 +197,9 @@ class Table:
 
     def _rows(self, kind, record, fields):
         """Tuples of some fields of every element."""
-        key = (kind, fields)
-        if key not in self._cache:
-            data, elem_size = self._read(kind)
-            form = struct.Struct(_form(record, fields, elem_size))
-            self._cache[key] = list(form.iter_unpack(
-                data[:len(data) // form.size * form.size]))
-        return self._cache[key]
+        data, elem_size = self._read(kind)
+        return list(struct.iter_unpack(_form(
+            record, fields, max(elem_size, record.size)), data))
 
     # -- strings, frames, nodes, sites
 
@@ -209,31 +210,77 @@ class Table:
         return self._cache[kind]
 
     def name(self, offset):
-        """The bytes of a string; b'' for offset 0; b'?' where damaged."""
+        """The bytes of a string; b'' for offset 0 and where damaged."""
         if offset not in self._names:
             self._names[offset] = self._name(offset)
         return self._names[offset]
 
+    def has_name(self, offset):
+        data = self.raw('STRINGS')
+        if offset + 4 > len(data):
+            return not offset
+        length, = struct.unpack_from('<I', data, offset)
+        return length <= len(data) - offset - 4
+
     def _name(self, offset):
-        if not offset:
+        if not offset or not self.has_name(offset):
             return b''
         data = self.raw('STRINGS')
-        if offset + 4 <= len(data):
-            length, = struct.unpack_from('<I', data, offset)
-            if length <= len(data) - offset - 4:
-                return data[offset + 4:offset + 4 + length]
-        self.damage.add('bad-strings')
-        return b'?'
+        length, = struct.unpack_from('<I', data, offset)
+        return data[offset + 4:offset + 4 + length]
+
+    # What refers to nothing refers to element 0 from here on, and is counted:
+    # users of these lists need no further check.
 
     def frames(self):
-        return self._rows('FRAMES', FRAME, ('file', 'function', 'line',
-                                            'first_line'))
+        """[(file, function, line, first_line)]: offsets of names."""
+        return self._once('frames', self._sound_frames)
 
     def nodes(self):
-        return self._rows('NODES', NODE, ('parent', 'frame'))
+        """[(parent, frame)], parent < own index."""
+        return self._once('nodes', self._sound_nodes)
 
     def sites(self):
-        return self._rows('SITES', SITE, tuple(SITE.names))
+        """Tuples of all fields of a site, in the order of SITE.names."""
+        return self._once('sites', self._sound_sites)
+
+    def _once(self, key, make):
+        if key not in self._cache:
+            self._cache[key] = make()
+        return self._cache[key]
+
+    def _sound_frames(self):
+        rows = self._rows('FRAMES', FRAME, ('file', 'function', 'line',
+                                            'first_line'))
+        for index, (file, function, line, first) in enumerate(rows):
+            if not self.has_name(file) or not self.has_name(function):
+                self.damage.add('bad-strings')
+                rows[index] = (file if self.has_name(file) else 0,
+                               function if self.has_name(function) else 0,
+                               line, first)
+        return rows or [(0, 0, 0, 0)]
+
+    def _sound_nodes(self):
+        rows, frames = self._rows('NODES', NODE, ('parent', 'frame')), \
+            len(self.frames())
+        for index, (parent, frame) in enumerate(rows):
+            if index and (parent >= index or frame >= frames):
+                self.damage.add('bad-stacks')
+                rows[index] = (0, 0)
+        return rows or [(0, 0)]
+
+    def _sound_sites(self):
+        rows, nodes = self._rows('SITES', SITE, tuple(SITE.names)), \
+            len(self.nodes())
+        node, domain = (SITE.names.index(x) for x in ('node', 'domain'))
+        doubles = [SITE.names.index(x) for x in SITE_DOUBLES]
+        nothing = SITE.struct.unpack(bytes(SITE.size))
+        for index, row in enumerate(rows):
+            if (row[node] >= nodes or row[domain] > 2 or
+                    not all(0 <= row[k] < INFINITY for k in doubles)):
+                self.damage.add('bad-sites')
+                rows[index] = nothing
+        return rows or [nothing]
 
     def site(self, index):
         """A dict of one site's fields."""
@@ -241,26 +288,17 @@ class Table:
 
     def frame(self, index):
         """(file, function, line, first line) of a frame; names as bytes."""
-        frames = self.frames()
-        if not 0 < index < len(frames):
-            self.damage.add('bad-stacks')
-            return b'?', b'?', 0, 0
-        file, function, line, first = frames[index]
+        file, function, line, first = self.frames()[index]
         return self.name(file), self.name(function), line, first
 
     def stack(self, site):
         """Frame indexes of a site, innermost first."""
-        sites, nodes = self.sites(), self.nodes()
-        node = sites[site][SITE.names.index('node')] if site < len(
-            sites) else 0
+        nodes = self.nodes()
+        node = self.sites()[site][SITE.names.index('node')]
         found = []
-        while node and len(found) < DEPTH_MAX:
-            if node >= len(nodes) or nodes[node][0] >= node:
-                self.damage.add('bad-stacks')
-                break
-            parent, frame = nodes[node]
+        while node:
+            node, frame = nodes[node]
             found.append(frame)
-            node = parent
         return found
 
     # -- live samples
@@ -402,11 +440,8 @@ class Table:
             total.samples = fields['allocated_samples']
             for name in ('bytes', 'objects'):
                 for part in ('', '_variance', '_weight_max'):
-                    value = fields['allocated_' + name + part]
-                    if not 0 <= value < float('inf'):
-                        self.damage.add('bad-stacks')
-                        value = 0.0
-                    setattr(total, name + part, value)
+                    setattr(total, name + part,
+                            fields['allocated_' + name + part])
         return sums
 
     def now_ns(self):

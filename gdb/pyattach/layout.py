@@ -39,7 +39,7 @@ class Record:
         self.offsets = {}
         self.names = []         # of the scalar fields, in order
         self._codes = {}
-        self._units = {}
+        self._units = {}        # self.struct: the scalars without holes
         for field, code, offset, count, _unit in RECORDS[name]['fields']:
             self.offsets[field] = offset
             if code in RECORDS or count > 1 and code not in 'sB':
@@ -49,6 +49,8 @@ class Record:
             self._codes[field] = code
             self._units[field] = struct.Struct('<' + code)
             self.names.append(field)
+        self.struct = struct.Struct('<' + ''.join(
+            self._codes[field] for field in self.names))
 
     def code(self, field):
         """The struct code of a scalar field."""
@@ -95,4 +97,3 @@ def names_of(prefix):
 
 STATES = names_of('STATE_')
 HOOKS = names_of('HOOKS_')
-DOMAINS = {0: 'raw', 1: 'mem', 2: 'obj'}

@@ -10,7 +10,7 @@ from .layout import CONSTANTS as C, SITE
 
 GROUPS = ('line', 'function', 'file', 'traceback', 'thread', 'domain')
 SORTS = ('bytes', 'objects', 'samples', 'age')
-DOMAIN_WORDS = ('raw', 'mem', 'object')
+DOMAIN_WORDS = ('raw', 'mem', 'obj')
 LEVELS = {0xa: 'a', 0xb: 'b', 0xc: 'rc'}
 
 
@@ -111,8 +111,6 @@ class Report:
     def _key(self, site):
         special = self._special(site)
         stack = [] if special else self.table.stack(site)
-        if not special and not stack:
-            special = C['SITE_NO_PYTHON']       # its stack is damaged
         if special:
             return special,
         if self.group_by == 'traceback':

@@ -14,47 +14,16 @@ from .layout import (CONSTANTS as C, DIRECTORY, FRAME, LIVE, NODE, REGION,
 PAD = 8
 
 
-def _strings(table):
-    return table.raw('STRINGS') or bytes(4)
+def _packed(record, names, rows):
+    return b''.join([record.pack(**dict(zip(names, row))) for row in rows])
 
 
-def _sound_name(strings, offset):
-    if offset + 4 > len(strings):
-        return 0
-    length, = struct.unpack_from('<I', strings, offset)
-    return offset if length <= len(strings) - offset - 4 else 0
-
-
-def _frames(table, strings):
-    rows = table.frames() or [(0, 0, 0, 0)]
-    return b''.join([FRAME.pack(
-        file=_sound_name(strings, f), function=_sound_name(strings, n),
-        line=line, first_line=first) for f, n, line, first in rows]), len(rows)
-
-
-def _nodes(table, n_frames):
-    rows = table.nodes() or [(0, 0)]
-    out = [NODE.pack()]
-    for index, (parent, frame) in enumerate(rows[1:], 1):
-        if parent >= index or frame >= n_frames:
-            parent = frame = 0
-        out.append(NODE.pack(parent=parent, frame=frame))
-    return b''.join(out), len(rows)
-
-
-def _sites(table, n_nodes):
-    out = []
-    for row in table.sites() or [(0,) * len(SITE.names)]:
-        fields = dict(zip(SITE.names, row))
-        doubles = [fields[name] for name in SITE.names
-                   if isinstance(fields[name], float)]
-        if (fields['node'] >= n_nodes or fields['domain'] > 2
-                or not all(0 <= v < float('inf') for v in doubles)):
-            fields = {}
-        else:
-            fields['seq'] &= ~1     # it may have been in flight
-        out.append(SITE.pack(**fields))
-    return b''.join(out)
+def _sites(table):
+    at = SITE.names.index('seq')
+    # none is in flight any more
+    rows = [row[:at] + (row[at] & ~1,) + row[at + 1:] for row in
+            table.sites()]
+    return _packed(SITE, SITE.names, rows)
 
 
 def _live(table):
@@ -114,14 +83,13 @@ def _identity(table, page):
 
 def snapshot(table):
     """The bytes of a snapshot file."""
-    strings = _strings(table)
-    frames, n_frames = _frames(table, strings)
-    nodes, n_nodes = _nodes(table, n_frames)
-    sites = _sites(table, n_nodes)
     page, body = _place([
-        (C['KIND_SITES'], SITE.size, sites), (C['KIND_STRINGS'], 1, strings),
-        (C['KIND_FRAMES'], FRAME.size, frames),
-        (C['KIND_NODES'], NODE.size, nodes),
+        (C['KIND_SITES'], SITE.size, _sites(table)),
+        (C['KIND_STRINGS'], 1, table.raw('STRINGS') or bytes(4)),
+        (C['KIND_FRAMES'], FRAME.size, _packed(
+            FRAME, FRAME.names, table.frames())),
+        (C['KIND_NODES'], NODE.size, _packed(
+            NODE, NODE.names, table.nodes())),
         (C['KIND_LIVE'], LIVE.size, _live(table))])
     _identity(table, page)
     return bytes(page + body)
