@@ -138,13 +138,13 @@ class Table:
                 self.damage.add('bad-sets')
             elif best is None or generation > best[0]:
                 best = (generation, which, base)
-        if best is None:
-            if self.holds_samples() and self.damage.counts:
-                raise NoTable('damaged', 'the directory at 0x%x has no valid '
-                              'set of regions' % self.address,
-                              'look for another core of the same process')
+        if not self.holds_samples():
             self.damage = Damage()
             return {}           # withdrawn, or the attach never came so far
+        if best is None:
+            raise NoTable('damaged', 'the directory at 0x%x has no valid set '
+                          'of regions' % self.address,
+                          'look for another core of the same process')
         self.generation = best[0]
         return self._read_set(best[1], best[2])
 

@@ -82,17 +82,18 @@ class Image:
         self.active = 0
         self.extra_regions = []     # (kind, elem_size, bytes): unknown kinds
 
-    def set(self, **fields):
-        """Overwrite directory fields by name."""
+    def set(*image, **fields):
+        """Overwrite directory fields by name; one is called `self`."""
+        image, = image
         for name, value in fields.items():
-            for where in (self.identity, self.texts):
+            for where in (image.identity, image.texts):
                 if name in where:
                     where[name] = value
                     break
             else:
                 if name not in layout.DIRECTORY.offsets:
                     raise KeyError(name)
-                self.counters[name] = value
+                image.counters[name] = value
 
     # -- the parts of a stack; each returns an index
 

@@ -1,0 +1,359 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Cores made by hand: where the table is found, what is said where it is not,
+and how much of a cut core is saved.  Every case also through the tool."""
+import json
+import os
+import struct
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import common                                             # noqa: E402
+from common import PROGRAM, differences, program_works    # noqa: E402
+from make_core import core, payload_page                  # noqa: E402
+from make_image import synthetic                          # noqa: E402
+from pyattach import (decode, discover, json_views, layout,  # noqa: E402
+                      memory, report)
+from pyattach.layout import CONSTANTS as C                # noqa: E402
+from tap import done, ok, skip                            # noqa: E402
+
+SLOT = C['SLOT_FIRST']
+HEAP = (0x555500000000, b'h' * 8192)
+STACK = (0x7ffffffde000, b's' * 8192)
+
+
+def write(data, path='x.core'):
+    with open(path, 'wb') as f:
+        f.write(data)
+    return path
+
+
+def read(path, override=None, full=False):
+    """(table, discovery) of a core, or the NoTable that was raised."""
+    source = memory.ElfCoreMemory(path)
+    search = discover.Discovery(source, override, full)
+    try:
+        return decode.Table(source, search.run()), search
+    except discover.NoTable as none:
+        return none, search
+
+
+def rows_of(table):
+    value = json_views.report_json(report.Report(table, limit=0))
+    return {key: value[key] for key in ('rows', 'totals')}
+
+
+def tool(path, *options):
+    """(object or None, error word or '') of `core --json`."""
+    status, out, err = common.run([PROGRAM, 'core', path, '--limit', '0',
+                                   '--json'] + list(options))
+    if status == 0:
+        return json.loads(out), ''
+    try:
+        return None, json.loads(err)['error']
+    except ValueError:
+        return None, '%r %s' % (status, err)
+
+
+def the_image(seed=1, **fields):
+    image = synthetic(200, 20, seed, freed=20)
+    image.set(**fields)
+    return image
+
+
+# -- found
+
+def found(name, data, how, truth, **options):
+    path = write(data)
+    table, _search = read(path, **options)
+    good = isinstance(table, decode.Table)
+    ok(good and table.how == how and rows_of(table) == truth
+       and not table.damage.counts, 'found: ' + name,
+       table if not good else (table.how, table.damage.counts))
+    if program_works():
+        words = ['--address', hex(options['override'])] \
+            if 'override' in options else []
+        words += ['--full'] if 'full' in options else []
+        value, error = tool(path, *words)
+        ok(value and not differences(
+            {k: value[k] for k in truth}, json.loads(json.dumps(truth))),
+           'the tool finds: ' + name, error)
+
+
+def places():
+    image = the_image()
+    pieces = image.memory()
+    write(core(pieces))
+    truth = rows_of(read('x.core')[0])
+    ok(truth['totals']['samples'] == 200, 'a plain core is read', truth)
+    found('low slot', core([HEAP, STACK] + pieces), 'low slot', truth)
+    found('segments in any order', core([STACK] + pieces[::-1] + [HEAP],
+                                        sort=False), 'low slot', truth)
+    found('number of segments in section 0', core(pieces + [HEAP],
+                                                  xnum=True),
+          'low slot', truth)
+    found('many segments', core(pieces + [(0x10000000 + k * 8192, b'x')
+                                          for k in range(3000)]),
+          'low slot', truth)
+    for at, name in ((SLOT + 5 * C['SLOT_STEP'], 'the sixth slot'),):
+        found(name, core(the_image(self=at).memory() + [HEAP]), 'low slot',
+              truth)
+    high = 0x7f1200000000
+    found('start of a segment', core(the_image(self=high).memory()
+                                     + [HEAP]), 'start of a segment', truth)
+    notes(high, truth)
+    merged(truth)
+
+
+def notes(high, truth):
+    """Neither at the start of a segment nor at 2 MiB: the note leads there."""
+    inside = high + 0x5000
+    pieces = the_image(self=inside).memory(0x7f2200000000)
+    pieces[0] = (high, bytes(0x5000) + pieces[0][1])
+    base = 0x7f3300000000
+    anchor = base + 0x3000
+    found('the note', core(pieces + [
+        (base, payload_page(base, anchor)),
+        (anchor, struct.pack('<q', inside))]), 'ELF note', truth)
+    found('what the user says', core(pieces), 'given', truth,
+          override=inside)
+    found('a full scan', core(pieces), 'full scan', truth, full=True)
+
+
+def merged(truth):
+    """A neighbour below: 2 MiB steps find it."""
+    at = 0x7f4400200000
+    pieces = the_image(self=at).memory(0x7f5500000000)
+    pieces[0] = (at - 0x3000, bytes(0x3000) + pieces[0][1])
+    found('2 MiB probe', core(pieces), '2 MiB probe', truth)
+
+
+def choice():
+    """Of two tables the attached one, else the one of this pid."""
+    old = the_image(2, state=C['STATE_DETACHED'])
+    new = the_image(3, self=SLOT + C['SLOT_STEP'])
+    write(core(old.memory(0x7f1100000000) + new.memory(0x7f2200000000)))
+    table, search = read('x.core')
+    ok(table.address == SLOT + C['SLOT_STEP'] and
+       len(search.candidates) == 2, 'an attached table is preferred')
+    other = the_image(4, pid=9)
+    mine = the_image(5, self=SLOT + C['SLOT_STEP'], pid=4711)
+    write(core(other.memory(0x7f1100000000) + mine.memory(0x7f2200000000)))
+    table, _search = read('x.core')
+    ok(table.fields['pid'] == 4711, 'the table of this pid is preferred')
+    copy = the_image(6).memory()
+    write(core([(0x7f7700000000, copy[0][1])] + copy[1:]))
+    table, search = read('x.core')
+    ok(isinstance(table, discover.NoTable) and table.why == 'damaged' and
+       'copy' in table.text, 'a copy elsewhere is no directory', table)
+
+
+# -- not found
+
+def absent(name, data, why, words, error):
+    path = write(data)
+    none, _search = read(path)
+    good = isinstance(none, discover.NoTable)
+    ok(good and none.why == why and words in none.text + none.hint,
+       'told apart: ' + name, none if not good else (none.why, none.text,
+                                                     none.hint))
+    if program_works():
+        value, got = tool(path)
+        ok(not value and got == error, 'the tool tells: ' + name, got)
+
+
+def reasons():
+    pieces = the_image().memory()
+    absent('never attached', core([HEAP, STACK]), 'never',
+           'nothing was attached to process 4711', 'no-table')
+    absent('directory not dumped', core([(SLOT, b'', 4096), HEAP]),
+           'not-dumped', 'coredump_filter', 'no-table')
+    absent('no memory dumped', core([(HEAP[0], b'', 8192)]), 'not-dumped',
+           'coredump_filter', 'no-table')
+    absent('payload there, table not', core(
+        [HEAP], files=[(0x7f3300000000, 0x7f3300001000, 0,
+                        '/tmp/pyattach-payload.so (deleted)')]),
+        'not-dumped', 'coredump_filter', 'no-table')
+    absent('zeros at the slot', core([(SLOT, bytes(4096)), HEAP]), 'damaged',
+           'damaged', 'damaged')
+    page = bytearray(pieces[0][1])
+    page[60] ^= 1
+    absent('a bit of the identity flipped',
+           core([(SLOT, bytes(page))] + pieces[1:]), 'damaged', 'checksum',
+           'damaged')
+    future = the_image(major=2).memory()
+    absent('a later format', core(future), 'damaged', 'format 2.0',
+           'future-image')
+    data = core(pieces + [HEAP])
+    absent('cut before the table', data[:4096 + 500], 'truncated', 'ulimit',
+           'truncated')
+
+
+def states():
+    """What is told before the numbers, or instead of them."""
+    clock = str
+    gone = the_image(state=C['STATE_DETACHED'], detached_realtime_ns=77)
+    write(core(gone.memory()[:1]))
+    table, _search = read('x.core')
+    note = discover.note_of_state(table.fields, 4711, clock)
+    ok(not table.regions and 'detached at 77' in note, 'detached', note)
+    fork = the_image(state=C['STATE_FORKED'], parent_pid=4700)
+    write(core(fork.memory()))
+    table, _search = read('x.core')
+    note = discover.note_of_state(table.fields, 4711, clock)
+    ok(table.regions and 'copied by fork' in note and '4700' in note,
+       'copied by fork', note)
+    write(core(the_image().memory(), pid=99))
+    table, search = read('x.core')
+    note = discover.note_of_state(table.fields, search.memory.pid, clock)
+    ok('99' in note and '4711' in note, 'another pid is said', note)
+    if program_works():
+        write(core(gone.memory()[:1]))
+        value, error = tool('x.core')
+        ok(not value and error == 'no-table', 'the tool: detached', error)
+        write(core(fork.memory()))
+        value, error = tool('x.core')
+        ok(value and value['rows'], 'the tool: copied by fork', error)
+
+
+# -- damage
+
+def parts_missing():
+    """Regions that were not dumped are zeros, counted, never guessed."""
+    pieces = the_image().memory()
+    for index, name in enumerate(('directory', 'sites', 'strings', 'frames',
+                                  'nodes', 'live')):
+        if not index:
+            continue
+        holes = list(pieces)
+        address, data = holes[index]
+        holes[index] = (address, b'', len(data))
+        write(core(holes))
+        table, _search = read('x.core')
+        table.live_sums()
+        counts = dict(table.damage.counts)
+        if name != 'live':
+            table.sites()
+            for k in range(len(table.sites())):
+                table.stack(k)
+            counts = dict(table.damage.counts)
+        ok(counts.get('not-dumped', 0) > 0, '%s not dumped' % name, counts)
+        if program_works():
+            value, error = tool('x.core')
+            ok(value and value['damage']['lost'] > 0, 'the tool: %s not '
+               'dumped' % name, error or value['damage'])
+
+
+def in_flight():
+    image = the_image()
+    image.live[5]['seq'] = 3
+    image.live[6]['check'] = 1
+    write(core(image.memory()))
+    table, _search = read('x.core')
+    table.live_sums()
+    ok(table.damage.counts == {'in-flight': 1, 'bad-records': 1},
+       'records in flight and harmed are counted', table.damage.counts)
+    if program_works():
+        value, error = tool('x.core')
+        ok(value and value['damage']['torn'] == 1 and
+           value['damage']['damaged'] == 1, 'the tool counts them', error)
+        wanted = rows_of(table)
+        ok(not differences({k: value[k] for k in wanted}, json.loads(
+            json.dumps(wanted))), 'and says the same of the others')
+
+
+def cuts(data):
+    """Where to cut: every MiB, every segment's edge, one byte either way."""
+    source = memory.ElfCoreMemory(write(data))
+    edges = set(range(0, len(data), 1 << 20)) | {64, 120, 4096}
+    for start, _size, present in source.segments():
+        place = next(source._spans(start, 1))[2]
+        edges |= {place, place + present, place + 4096,
+                  place + present // 2}
+    source.close()
+    return sorted({cut + d for cut in edges for d in (-1, 0, 1)
+                   if 0 <= cut + d <= len(data)})
+
+
+def truncation():
+    """Never a traceback; what is saved grows with what is there."""
+    data = core(synthetic(20000, 300, 7).memory() + [HEAP, STACK])
+    saved, wrong, n = 0, [], 0
+    for cut in cuts(data):
+        path = write(data[:cut])
+        n += 1
+        try:
+            table, _search = read(path)
+            samples = sum(t.samples for t in table.live_sums().values()) \
+                if isinstance(table, decode.Table) else 0
+            if isinstance(table, decode.Table) and cut < len(data) - 16384 \
+                    and not table.damage:
+                wrong.append('%d: no damage seen' % cut)
+        except memory.NotAMemory:
+            samples = 0
+        if samples < saved:
+            wrong.append('%d: %d after %d' % (cut, samples, saved))
+        saved = samples
+        if program_works():
+            value, error = tool(path)
+            if (value['totals']['samples'] if value else 0) != samples or \
+                    not value and error not in (
+                        'no-table', 'damaged', 'truncated', 'not-an-image'):
+                wrong.append('%d: the tool: %s' % (cut, error or value[
+                    'totals']))
+    ok(saved == 20000 and not wrong, '%d cuts: never a traceback, more is '
+       'never less' % n, *wrong[:10])
+
+
+def not_cores():
+    for name, data in (('empty', b''), ('short', b'\x7fELF'),
+                       ('text', b'hello world ' * 100),
+                       ('a program', open('/proc/self/exe', 'rb').read(9999)),
+                       ('32 bit', b'\x7fELF\x01\x01' + bytes(200)),
+                       ('a header of nonsense', core([HEAP])[:32] + b'\xff' *
+                        64)):
+        path = write(data)
+        try:
+            memory.ElfCoreMemory(path)
+            good = False
+        except (memory.NotAMemory, ValueError):
+            good = True
+        ok(good, 'refused: ' + name)
+        if program_works():
+            value, error = tool(path)
+            ok(not value and error in ('not-an-image', 'truncated',
+                                       'damaged'), 'the tool refuses: ' +
+               name, error)
+
+
+def golden():
+    """A core in the tree, and what it said when it was made."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    source = memory.ElfCoreMemory(os.path.join(here, 'golden.core'))
+    table = decode.Table(source, discover.Discovery(source).run())
+    value = json.loads(json_views.dumps(json_views.report_json(
+        report.Report(table, 'traceback', limit=0))))
+    with open(os.path.join(here, 'golden.json'), encoding='utf-8') as f:
+        found = differences(value, json.load(f))
+    ok(not found, 'the golden core says what it always said', *found[:10])
+
+
+def main():
+    where = common.scratch()
+    os.chdir(where)
+    assert layout.DIRECTORY.size < 4096
+    golden()
+    places()
+    choice()
+    reasons()
+    states()
+    parts_missing()
+    in_flight()
+    not_cores()
+    truncation()
+    if not program_works():
+        skip('the tool on the same cores', 'no program')
+    done()
+
+
+main()
