@@ -154,7 +154,8 @@ static int attach_or_connect(struct pa_command *command, struct pa_wire *wire,
 
 static const char *build_word(const struct attached *a)
 {
-	return a->status.flags & PA_FLAG_SHARED_LIBPYTHON ?
+	return a->target.shared_libpython ||
+		(a->status.flags & PA_FLAG_SHARED_LIBPYTHON) ?
 		"shared" : "static";
 }
 
@@ -165,8 +166,8 @@ static int answer_json(struct pa_command *command, const struct pa_wire *wire,
 		{ "pid", pa_json_count((uint64_t)command->args.pid) },
 		{ "python", pa_json_text(a->status.python) },
 		{ "build", json_string(build_word(a)) },
-		{ "free_threaded", json_boolean(
-			a->status.flags & PA_FLAG_FREE_THREADED) },
+		{ "free_threaded", json_boolean(a->target.free_threaded ||
+			(a->status.flags & PA_FLAG_FREE_THREADED)) },
 		{ "rate", pa_json_count(a->status.rate) },
 		{ "socket", pa_json_text(wire->socket) },
 		{ "already_attached", json_boolean(a->already) },

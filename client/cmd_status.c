@@ -100,8 +100,8 @@ static void say_samples(struct pa_command *command, const struct pa_status *s)
 		       pa_human_bytes((double)s->requested_bytes).s,
 		       pa_human_count((double)s->requested_calls).s,
 		       pa_human_bytes((double)s->uncounted_max).s);
-	pa_command_say(command, "  estimated  %s (%s, 95 %%): the same from "
-		       "the samples, as a control",
+	pa_command_say(command, "  estimated  %s (%s, 95 %%): the same, from "
+		       "the samples",
 		       pa_human_bytes(bytes.estimate).s,
 		       pa_human_range(bytes.low, bytes.high).s);
 }
@@ -126,10 +126,10 @@ static int answer_table(struct pa_command *command,
 		       s->flags & PA_FLAG_STACKS_VERIFIED ? "verified" :
 		       "not verified yet", (unsigned long long)s->frames_max);
 	say_samples(command, s);
-	pa_command_say(command, "  memory     %s of at most %s used by us; RSS "
-		       "of the process %s, was %s at attach",
+	pa_command_say(command, "  memory     %s of at most %s are ours",
 		       pa_human_bytes((double)s->memory_used).s,
-		       pa_human_bytes((double)s->memory_max).s,
+		       pa_human_bytes((double)s->memory_max).s);
+	pa_command_say(command, "  RSS        %s, was %s at attach",
 		       pa_human_bytes((double)s->rss).s,
 		       pa_human_bytes((double)s->rss_at_attach).s);
 	if (s->sites_evicted || s->stacks_full || s->rebuilds)

@@ -6,11 +6,12 @@
 #include "client/json_out.h"
 #include "client/view.h"
 
+/* Each frame has names; one may be the empty string. */
 static json_t *name_json(const struct pa_report *report, uint32_t name)
 {
 	const struct pa_name *n = &report->names.names[name];
 
-	return name ? pa_json_bytes(n->bytes, n->length) : json_null();
+	return pa_json_bytes(n->bytes, n->length);
 }
 
 static json_t *call_json(const struct pa_report *report,
