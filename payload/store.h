@@ -54,12 +54,19 @@ void pa_store_lock_reset(void);
  * possible, false negatives are not. */
 extern uint64_t pa_store_bitmap[8192];
 
+/* How an address leads to its bit; payload/jumps_<cpu>.c writes the same in
+ * machine code. */
+#define PA_HOT_REGION_SHIFT 13	/* the line is chosen by the 8 KiB region */
+#define PA_HOT_MULTIPLIER 0x9e3779b97f4a7c15ull
+#define PA_HOT_LINE_SHIFT 54	/* 1024 lines of 64 bytes */
+#define PA_HOT_GRAIN_SHIFT 4	/* the bit by the 16 B grain */
+
 static inline bool pa_store_maybe_hot(const void *pointer)
 {
 	uint64_t a = (uint64_t)pointer;
-	/* the line is chosen by the 8 KiB region, the bit by the 16 B grain */
-	uint64_t line = ((a >> 13) * 0x9e3779b97f4a7c15ull) >> 54;
-	uint64_t bit = (a >> 4) & 511;
+	uint64_t line = ((a >> PA_HOT_REGION_SHIFT) * PA_HOT_MULTIPLIER)
+		>> PA_HOT_LINE_SHIFT;
+	uint64_t bit = (a >> PA_HOT_GRAIN_SHIFT) & 511;
 
 	return __atomic_load_n(&pa_store_bitmap[line * 8 + (bit >> 6)],
 			       __ATOMIC_RELAXED) >> (bit & 63) & 1;
@@ -112,10 +119,6 @@ uint64_t pa_store_generation_locked(void);
 /* Zeroed memory for the code cache of payload/python.h, inside the budget;
  * *bytes is its size.  Valid from start to stop. */
 void *pa_store_code_cache(size_t *bytes);
-
-/* The same for the thread records of payload/threads.c.  They stay mapped
- * after a stop, as zeros: a late hook may still write there. */
-void *pa_store_thread_pool(size_t *bytes);
 
 /* ---- snapshots (server thread only) ---- */
 

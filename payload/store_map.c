@@ -18,7 +18,8 @@
 #define PAGE ((size_t)PA_IMAGE_PAGE)
 #define SET_LIMIT (24u << 20)	/* bounds the time of a rebuild */
 #define CODE_LIMIT (4u << 20)
-#define THREADS_LIMIT (4u << 20)
+/* Left for the records of threads.c, which outlive an attach. */
+#define THREADS_LIMIT (2u << 20)
 /* Where the arena may lie, seen from the directory. */
 #define ARENA_FIRST (1ull << 20)
 #define ARENA_STEP (1280ull << 20)
@@ -127,13 +128,11 @@ static size_t size_areas(struct pa_store *store, uint64_t memory_max)
 
 	store->area[PA_AREA_CODE].bytes =
 		page_down(at_most(budget / 32, CODE_LIMIT));
-	store->area[PA_AREA_THREADS].bytes =
-		page_down(at_most(budget / 32, THREADS_LIMIT));
 	spent = size_set(store, set);
 	for (unsigned k = 1; k <= PA_SET_KINDS; k++)
 		image_set += store->area[PA_AREA_SETS + k - 1].bytes;
 	spent += image_set + store->area[PA_AREA_CODE].bytes
-		+ store->area[PA_AREA_THREADS].bytes;
+		+ at_most(budget / 32, THREADS_LIMIT);
 	size_live(store, budget - spent, image_set);
 	for (unsigned i = 0; i < PA_AREA_COUNT; i++)
 		sum += store->area[i].bytes;
@@ -326,7 +325,7 @@ int pa_store_start(uint64_t memory_max)
 	clear_counters(d);
 	d->memory_max = memory_max;
 	pa_store_lay_out(&pa_store, memory_max, pa_store.arena);
-	for (unsigned i = PA_AREA_LIVE_INDEX; i < PA_AREA_THREADS; i++)
+	for (unsigned i = PA_AREA_PRIVATE; i < PA_AREA_SNAPSHOT; i++)
 		pa_store_open(i, pa_store.area[i].bytes);
 	pa_store.generation++;
 	pa_store.first_generation = pa_store.generation;
@@ -364,11 +363,4 @@ void *pa_store_code_cache(size_t *bytes)
 {
 	*bytes = pa_store.area[PA_AREA_CODE].bytes;
 	return pa_store.area[PA_AREA_CODE].base;
-}
-
-void *pa_store_thread_pool(size_t *bytes)
-{
-	pa_store_open(PA_AREA_THREADS, pa_store.area[PA_AREA_THREADS].bytes);
-	*bytes = pa_store.area[PA_AREA_THREADS].bytes;
-	return pa_store.area[PA_AREA_THREADS].base;
 }
