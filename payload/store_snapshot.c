@@ -99,12 +99,12 @@ static void copy_in_turns(char *to, const char *from, size_t bytes)
 	}
 }
 
-/* Where a region goes: after the one before it. */
+/* Where a region goes: right after the one before it, so that every byte is
+ * under a CRC. */
 static void place(unsigned kind, size_t *at)
 {
 	struct pa_region *r = &copied_directory()->set[0].region[kind - 1];
 
-	*at = (*at + 7) & ~(size_t)7;
 	r->kind = kind;
 	r->elem_size = pa_elem_size[kind];
 	r->address = (uint64_t)(uintptr_t)
@@ -139,9 +139,18 @@ static const char *source(unsigned kind)
 	return pa_store.area[pa_area_of(pa_store.active, kind)].base;
 }
 
+/* An empty string more, where the regions that follow would not be aligned;
+ * it is not copied: the buffer holds zeros. */
+static void align_strings(void)
+{
+	uint32_t *count = &snapshot.count[PA_KIND_STRINGS];
+
+	*count = (*count + 7) & ~7u;
+}
+
 static void copy_all(void)
 {
-	size_t at = PA_IMAGE_PAGE;
+	size_t at = PA_IMAGE_PAGE, strings;
 
 	copy_live();
 	pa_store_lock();
@@ -155,6 +164,8 @@ static void copy_all(void)
 	fix_count(PA_KIND_NODES);
 	copy_directory();
 	pa_store_unlock();
+	strings = bytes_of(PA_KIND_STRINGS);
+	align_strings();
 	for (unsigned k = 1; k <= PA_IMAGE_KINDS; k++)
 		place(k, &at);
 	copy_in_turns(copied(PA_KIND_NODES), source(PA_KIND_NODES),
@@ -162,7 +173,7 @@ static void copy_all(void)
 	copy_in_turns(copied(PA_KIND_FRAMES), source(PA_KIND_FRAMES),
 		      bytes_of(PA_KIND_FRAMES));
 	copy_in_turns(copied(PA_KIND_STRINGS), source(PA_KIND_STRINGS),
-		      bytes_of(PA_KIND_STRINGS));
+		      strings);
 	memmove(copied(PA_KIND_LIVE), snapshot.staged, bytes_of(PA_KIND_LIVE));
 	snapshot.bytes = at;
 }
@@ -228,6 +239,9 @@ static bool start_copying(void)
 			- pa_store.area[PA_AREA_LIVE].bytes;
 	}
 	pa_store_unlock();
+	/* in a fork child what the parent was about to send may lie there */
+	if (running)
+		pa_store_give_back(a->base, a->bytes);
 	return running;
 }
 

@@ -12,7 +12,7 @@
 #define STEP 64u		/* records at an insertion: some 5 us */
 #define BIG_STEP 1024u		/* and while there is no room at all */
 #define PROBES 256u
-#define RATE_LIMIT (1ull << 62)
+#define RATE_LIMIT (1ull << 40)	/* as for a rate that is asked for */
 
 /* 21 more bits of luck, from the id: the bits that earlier thinnings used
  * up.  In [0, 1). */
@@ -91,7 +91,7 @@ static bool begin(void)
 	uint64_t rate = d->rate_effective;
 
 	do {
-		if (!rate || rate >= RATE_LIMIT)
+		if (!rate || rate > RATE_LIMIT / 2)
 			return false;
 		rate *= 2;
 	} while (kept_at(rate) > 0.75);

@@ -537,32 +537,58 @@ static void luck_stays_uniform(void **state)
 			    < 5 * sqrt(kept / (double)BINS));
 }
 
+/* Blocks of 1 MiB, sampled at the rate in force. */
+static void insert_big_blocks(uint64_t from, uint64_t to)
+{
+	for (uint64_t i = from; i < to; i++) {
+		struct pa_sample s = make_sample(i << 20, 1u << 20,
+						 PA_SITE_NO_PYTHON);
+
+		if ((int64_t)s.size + 1 > pa_sampler_draw(&rng, s.rate))
+			pa_store_insert_locked(&s);
+	}
+}
+
 /* Blocks far above the rate: doubling once would keep them all. */
 static void big_blocks_are_thinned_too(void **state)
 {
 	struct pa_directory *d;
-	struct pa_sample s;
 
 	(void)state;
 	start_store(PA_MEMORY_MIN, 1);
 	d = pa_store_directory();
-	for (uint64_t i = 1; i < 20000; i++) {
-		s = make_sample(i << 20, 1 << 20, PA_SITE_NO_PYTHON);
-		pa_store_insert_locked(&s);
-	}
+	insert_big_blocks(1, 20000);
 	assert_true(d->samples_live > 200);
 	assert_int_equal(d->dropped, 0);
 	assert_int_equal(d->samples_taken, d->samples_live
 			 + d->samples_thinned);
-	assert_true(d->rate_effective > 1 << 20);
+	assert_true(d->rate_effective > 1u << 20);
 	/* a rate that is set anew holds, whatever the table keeps */
 	pa_store_set_rate_locked(100);
 	assert_int_equal(pa_store_rate_locked(), 100);
-	for (uint64_t i = 20000; i < 30000; i++) {
-		s = make_sample(i << 20, 1 << 20, PA_SITE_NO_PYTHON);
+	insert_big_blocks(20000, 30000);
+	assert_int_equal(d->dropped, 0);
+	assert_true(d->rate_effective > 1u << 20);
+	pa_store_stop();
+}
+
+/* At the largest rate there is, what does not fit is counted. */
+static void no_rate_is_too_large_to_count(void **state)
+{
+	struct pa_directory *d;
+
+	(void)state;
+	start_store(PA_MEMORY_MIN, 1ull << 40);
+	d = pa_store_directory();
+	for (uint64_t i = 1; i < 10000; i++) {
+		struct pa_sample s = make_sample(i << 10, 1u << 20,
+						 PA_SITE_NO_PYTHON);
+
 		pa_store_insert_locked(&s);
 	}
-	assert_int_equal(d->dropped, 0);
+	assert_int_equal(d->rate_effective, 1ull << 40);
+	assert_int_equal(d->samples_taken, d->samples_live + d->dropped);
+	assert_true(d->dropped > 0);
 	pa_store_stop();
 }
 
@@ -589,6 +615,7 @@ int main(void)
 		cmocka_unit_test(thinning_is_unbiased),
 		cmocka_unit_test(luck_stays_uniform),
 		cmocka_unit_test(big_blocks_are_thinned_too),
+		cmocka_unit_test(no_rate_is_too_large_to_count),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, NULL);
