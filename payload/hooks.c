@@ -40,15 +40,12 @@ bool pa_hooks_same_process(void)
 	return pa_getpid() == owner_pid;
 }
 
-static unsigned hot_index(int domain, enum pa_hook_function function)
-{
-	return (unsigned)domain * PA_HOOK_FUNCTIONS + (unsigned)function;
-}
-
 static bool is_ours(int domain, const struct pa_allocator *a)
 {
-	return pa_jumps_is(hot_index(domain, PA_HOOK_MALLOC),
-			   (const void *)a->malloc);
+	return (const void *)a->malloc
+		== pa_hot_functions[domain][PA_HOOK_MALLOC]
+		|| pa_jumps_is(domain, PA_HOOK_MALLOC,
+			       (const void *)a->malloc);
 }
 
 static bool on_top(int domain)
@@ -82,23 +79,29 @@ static const struct pa_allocator *keep(int domain,
 static bool make_hooks(int domain, const struct pa_allocator *below,
 		       bool hook_free, struct pa_allocator *hooks)
 {
-	void *m = pa_jumps_entry(hot_index(domain, PA_HOOK_MALLOC),
-				 (const void *)below->malloc);
-	void *c = pa_jumps_entry(hot_index(domain, PA_HOOK_CALLOC),
-				 (const void *)below->calloc);
-	void *r = pa_jumps_entry(hot_index(domain, PA_HOOK_REALLOC),
-				 (const void *)below->realloc);
-	void *f = pa_jumps_entry(hot_index(domain, PA_HOOK_FREE),
-				 (const void *)below->free);
+	struct pa_jumps_spec spec = {
+		.domain = domain,
+		.hooks = pa_hot_functions[domain],
+		.saved = {
+			(void *)below->malloc, (void *)below->calloc,
+			(void *)below->realloc, (void *)below->free,
+		},
+		.ctx = below->ctx,
+		.tail_limit = pa_hooks[domain].tail_limit,
+		.nested_passes = domain == PA_DOMAIN_RAW,
+	};
+	void *entry[PA_JUMPS_FUNCTIONS];
 
-	if (!m || !c || !r || !f)
+	if (!pa_jumps_entries(&spec, entry))
 		return false;
 	*hooks = *below;
-	hooks->malloc = (void *(*)(void *, size_t))m;
-	hooks->calloc = (void *(*)(void *, size_t, size_t))c;
-	hooks->realloc = (void *(*)(void *, void *, size_t))r;
+	hooks->malloc = (void *(*)(void *, size_t))entry[PA_HOOK_MALLOC];
+	hooks->calloc = (void *(*)(void *, size_t, size_t))
+		entry[PA_HOOK_CALLOC];
+	hooks->realloc = (void *(*)(void *, void *, size_t))
+		entry[PA_HOOK_REALLOC];
 	if (hook_free)
-		hooks->free = (void (*)(void *, void *))f;
+		hooks->free = (void (*)(void *, void *))entry[PA_HOOK_FREE];
 	return true;
 }
 
@@ -199,7 +202,6 @@ int pa_hooks_install(uint64_t seed, struct pa_text *why)
 	bool hook_free;
 	int error = 0;
 
-	pa_jumps_init(pa_hot_functions, 3 * PA_HOOK_FUNCTIONS);
 	pa_store_lock();
 	hook_free = !below.pymalloc
 		|| pa_store_rate_locked() < PA_HOOKS_POOL_RATE;

@@ -21,6 +21,26 @@ HOT bool stays_below(int domain, size_t size)
 	return PA_LIKELY(size - 1 < pa_hooks[domain].tail_limit);
 }
 
+/*
+ * What goes on to RAW: the same, but for the mark.  RAW's own requests never
+ * come here for their size.
+ */
+static __attribute__((noinline)) void *malloc_nested(int domain, size_t size)
+{
+	const struct pa_allocator *saved = pa_hooks[domain].saved;
+	uint8_t nested = pa_tls.nested;
+	void *block;
+
+	if (PA_UNLIKELY(size > PA_CHARGE_MAX || !pa_countdown(size)))
+		return pa_slow_allocate(&(struct pa_request){
+			domain, PA_HOOK_MALLOC, 1, size, size });
+	if (domain != PA_DOMAIN_RAW)
+		pa_tls.nested = 1;
+	block = saved->malloc(saved->ctx, size);
+	pa_tls.nested = nested;
+	return block;
+}
+
 HOT void *malloc_hot(int domain, size_t size)
 {
 	if (stays_below(domain, size) && pa_countdown(size)) {
@@ -28,8 +48,7 @@ HOT void *malloc_hot(int domain, size_t size)
 
 		return saved->malloc(saved->ctx, size);
 	}
-	return pa_slow_allocate(&(struct pa_request){
-		domain, PA_HOOK_MALLOC, 1, size, size });
+	return malloc_nested(domain, size);
 }
 
 HOT void *calloc_hot(int domain, size_t count, size_t size)
@@ -149,11 +168,11 @@ static void name##_free(void *ctx, void *pointer)			\
 DEFINE_HOOKS(mem, PA_DOMAIN_MEM)
 DEFINE_HOOKS(obj, PA_DOMAIN_OBJ)
 
-void *const pa_hot_functions[3 * PA_HOOK_FUNCTIONS] = {
-	(void *)raw_malloc, (void *)raw_calloc, (void *)raw_realloc,
-	(void *)raw_free,
-	(void *)mem_malloc, (void *)mem_calloc, (void *)mem_realloc,
-	(void *)mem_free,
-	(void *)obj_malloc, (void *)obj_calloc, (void *)obj_realloc,
-	(void *)obj_free,
+void *const pa_hot_functions[3][PA_HOOK_FUNCTIONS] = {
+	{ (void *)raw_malloc, (void *)raw_calloc, (void *)raw_realloc,
+	  (void *)raw_free },
+	{ (void *)mem_malloc, (void *)mem_calloc, (void *)mem_realloc,
+	  (void *)mem_free },
+	{ (void *)obj_malloc, (void *)obj_calloc, (void *)obj_realloc,
+	  (void *)obj_free },
 };

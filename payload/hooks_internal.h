@@ -34,8 +34,8 @@ extern struct pa_hook pa_hooks[3];
 /* Samples are taken; changes under the store lock only. */
 extern int pa_hooks_active;
 
-/* Index: domain * PA_HOOK_FUNCTIONS + function. */
-extern void *const pa_hot_functions[3 * PA_HOOK_FUNCTIONS];
+/* The hooks of each domain. */
+extern void *const pa_hot_functions[3][PA_HOOK_FUNCTIONS];
 
 /* What pymalloc serves from its pools, and hands on to RAW above. */
 #define PA_POOL_MAX 512u

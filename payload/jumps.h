@@ -5,26 +5,43 @@
  *
  * A compiled copy of PyMemAllocatorEx may move 4 bytes at a time, and RAW is
  * called without the GIL meanwhile.  If old and new address have the same
- * upper half, every mixture of their halves is one of the two.  Pages made
- * here stay for the life of the process.  One file per CPU behind it.
+ * upper half, every mixture of their halves is one of the two.
+ *
+ * Entries to malloc and free do the fast path of hooks_hot.c themselves, and
+ * jump to the saved function, which is near, without an indirect jump.  The
+ * others jump to the hook.  Pages made here are never written to
+ * again and stay for the life of the process.  One file per CPU behind it.
  */
 #ifndef PA_PAYLOAD_JUMPS_H
 #define PA_PAYLOAD_JUMPS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
-#define PA_JUMPS_MAX 16		/* functions that can be entered */
+#define PA_JUMPS_FUNCTIONS 4	/* of a domain, as in hooks_internal.h */
 
-/* Which functions there are: once, before all else.  count <= PA_JUMPS_MAX. */
-void pa_jumps_init(void *const *functions, unsigned count);
+/* What the entries of one domain lead to. */
+struct pa_jumps_spec {
+	int domain;
+	/* the hooks, in C */
+	void *const *hooks;
+	/* the saved functions, in the same order; malloc's is index 0 */
+	void *saved[PA_JUMPS_FUNCTIONS];
+	void *ctx;		/* of the saved allocator */
+	size_t tail_limit;	/* malloc counts down up to that size */
+	bool nested_passes;	/* a nested malloc goes to the saved one */
+};
 
 /*
- * An entry to function `index` in the window of `near`: the function itself
- * where it lies there, else a jump to it.  NULL where no page could be had.
+ * Entries to the functions of a domain, each in the window of the saved
+ * function that it replaces.  Equal specs give equal entries.  False where
+ * no page could be had for one.
  */
-void *pa_jumps_entry(unsigned index, const void *near);
+bool pa_jumps_entries(const struct pa_jumps_spec *spec,
+		      void *entries[PA_JUMPS_FUNCTIONS]);
 
-/* Is this an entry to the function, in any window? */
-bool pa_jumps_is(unsigned index, const void *address);
+/* Is this an entry to that function of the domain, made for any spec?  (The
+ * hook itself is not: compare it too.) */
+bool pa_jumps_is(int domain, int function, const void *address);
 
 #endif /* PA_PAYLOAD_JUMPS_H */

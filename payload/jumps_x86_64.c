@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * jumps.h for x86-64: a page of `jmp *slot(%rip)`, each beside its slot,
- * filled while it is writable and only then made executable.
+ * jumps.h for x86-64.  A page is filled while it is writable and only then
+ * made executable.
  */
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "payload/jumps.h"
+#include "payload/store.h"
+#include "payload/threads.h"
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -16,26 +18,21 @@
 #define PAGE 4096ul
 #define STEP 0x10000ul		/* distance of the places tried */
 #define LOWEST 0x10000ul	/* mmap_min_addr of most systems */
-#define WINDOWS_MAX 8
+#define PAGES_MAX 64
+#define ENTRY_SIZE 128		/* the longest has 100 bytes or so */
+#define SLOTS (ENTRY_SIZE * PA_JUMPS_FUNCTIONS)	/* of addresses */
 
-struct jump {
-	uint8_t code[8];	/* jmp *2(%rip); two bytes of filling */
-	uint64_t slot;
-};
+static struct {
+	uint8_t *start;
+	struct pa_jumps_spec spec;
+} pages[PAGES_MAX];
+static unsigned page_count;
 
-static void *const *functions;
-static unsigned function_count;
-static struct jump *pages[WINDOWS_MAX];
+/* ---- places ---- */
 
 static bool same_window(const void *a, const void *b)
 {
 	return (uintptr_t)a >> 32 == (uintptr_t)b >> 32;
-}
-
-void pa_jumps_init(void *const *list, unsigned count)
-{
-	functions = list;
-	function_count = count;
 }
 
 static void *map_at(uintptr_t address)
@@ -74,17 +71,160 @@ static void *map_near(const void *near)
 	return NULL;
 }
 
-static struct jump *make_page(const void *near)
+/* ---- code ---- */
+
+struct code {
+	uint8_t *page;
+	uint8_t *at;
+};
+
+#define EMIT(code, ...) do {						\
+	static const uint8_t bytes_[] = { __VA_ARGS__ };		\
+	memcpy((code)->at, bytes_, sizeof bytes_);			\
+	(code)->at += sizeof bytes_;					\
+} while (0)
+
+static void emit_32(struct code *code, int64_t value)
 {
-	static const uint8_t code[8] = { 0xff, 0x25, 2, 0, 0, 0, 0x66, 0x90 };
-	struct jump *page = map_near(near);
+	int32_t low = (int32_t)value;
+
+	memcpy(code->at, &low, 4);
+	code->at += 4;
+}
+
+/* A 32-bit distance to be filled in by here(). */
+static uint8_t *later(struct code *code)
+{
+	emit_32(code, 0);
+	return code->at;
+}
+
+static void here(struct code *code, uint8_t *after)
+{
+	int32_t distance = (int32_t)(code->at - after);
+
+	memcpy(after - 4, &distance, 4);
+}
+
+/* jmp *slot(%rip), or jmp where the distance fits. */
+static void emit_jump(struct code *code, void *target, unsigned slot)
+{
+	uint8_t *cell = code->page + SLOTS + slot * sizeof target;
+	int64_t distance = (int64_t)target - (int64_t)(code->at + 5);
+
+	if (distance == (int32_t)distance) {
+		EMIT(code, 0xe9);
+		emit_32(code, distance);
+		return;
+	}
+	memcpy(cell, &target, sizeof target);
+	EMIT(code, 0xff, 0x25);
+	emit_32(code, cell - (code->at + 4));
+}
+
+/* movabs into rcx (0xb9) or rdi (0xbf). */
+static void emit_load(struct code *code, uint8_t opcode, uint64_t value)
+{
+	EMIT(code, 0x48);
+	*code->at++ = opcode;
+	memcpy(code->at, &value, 8);
+	code->at += 8;
+}
+
+/* Where a TLS variable of ours lies from %fs: the same in every thread. */
+static int64_t tls_offset(const void *variable)
+{
+	const char *thread;
+
+	__asm__("mov %%fs:0, %0" : "=r"(thread));
+	return (const char *)variable - thread;
+}
+
+/*
+ * malloc(ctx in rdi, size in rsi): pa_countdown() and a jump.  The saved ctx
+ * is loaded anew, as the hooks do.
+ */
+static void emit_malloc(struct code *code, const struct pa_jumps_spec *spec)
+{
+	size_t limit = spec->tail_limit < 0x7fffffff ? spec->tail_limit
+		: 0x7fffffff;
+	uint8_t *large, *low, *nested = NULL;
+
+	if (spec->nested_passes) {
+		EMIT(code, 0x64, 0x80, 0x3c, 0x25);	/* cmpb $0,%fs:nested */
+		emit_32(code, tls_offset(&pa_tls.nested));
+		EMIT(code, 0x00, 0x0f, 0x85);		/* jne */
+		nested = later(code);
+	}
+	EMIT(code, 0x48, 0x8d, 0x46, 0xff);		/* lea -1(%rsi),%rax */
+	EMIT(code, 0x48, 0x3d);				/* cmp $limit,%rax */
+	emit_32(code, (int64_t)limit);
+	EMIT(code, 0x0f, 0x83);				/* jae */
+	large = later(code);
+	EMIT(code, 0x64, 0x48, 0x8b, 0x04, 0x25);	/* mov %fs:left,%rax */
+	emit_32(code, tls_offset(&pa_tls.left));
+	EMIT(code, 0x48, 0x39, 0xf0);			/* cmp %rsi,%rax */
+	EMIT(code, 0x0f, 0x8e);				/* jle */
+	low = later(code);
+	EMIT(code, 0x48, 0x29, 0xf0);			/* sub %rsi,%rax */
+	EMIT(code, 0x48, 0xff, 0xc8);			/* dec %rax */
+	EMIT(code, 0x64, 0x48, 0x89, 0x04, 0x25);	/* mov %rax,%fs:left */
+	emit_32(code, tls_offset(&pa_tls.left));
+	EMIT(code, 0x64, 0x48, 0xff, 0x04, 0x25);	/* incq %fs:calls */
+	emit_32(code, tls_offset(&pa_tls.calls));
+	if (nested)
+		here(code, nested);
+	emit_load(code, 0xbf, (uint64_t)spec->ctx);
+	emit_jump(code, spec->saved[0], 0);
+	here(code, large);
+	here(code, low);
+	emit_jump(code, spec->hooks[0], 1);
+}
+
+/* free(ctx in rdi, block in rsi): pa_store_maybe_hot() and a jump. */
+static void emit_free(struct code *code, const struct pa_jumps_spec *spec)
+{
+	uint8_t *hot;
+
+	EMIT(code, 0x48, 0x89, 0xf0);			/* mov %rsi,%rax */
+	EMIT(code, 0x48, 0xc1, 0xe8, PA_HOT_REGION_SHIFT);	/* shr,%rax */
+	emit_load(code, 0xb9, PA_HOT_MULTIPLIER);
+	EMIT(code, 0x48, 0x0f, 0xaf, 0xc1);		/* imul %rcx,%rax */
+	EMIT(code, 0x48, 0xc1, 0xe8, PA_HOT_LINE_SHIFT);	/* shr,%rax */
+	EMIT(code, 0x48, 0xc1, 0xe0, 6);		/* shl,%rax */
+	EMIT(code, 0x89, 0xf1);				/* mov %esi,%ecx */
+	EMIT(code, 0xc1, 0xe9, PA_HOT_GRAIN_SHIFT + 6);	/* shr,%ecx */
+	EMIT(code, 0x83, 0xe1, 7);			/* and $7,%ecx */
+	EMIT(code, 0x48, 0x8d, 0x04, 0xc8);	/* lea (%rax,%rcx,8),%rax */
+	emit_load(code, 0xb9, (uint64_t)pa_store_bitmap);
+	EMIT(code, 0x48, 0x8b, 0x04, 0x08);	/* mov (%rax,%rcx),%rax */
+	EMIT(code, 0x89, 0xf1);				/* mov %esi,%ecx */
+	EMIT(code, 0xc1, 0xe9, PA_HOT_GRAIN_SHIFT);	/* shr,%ecx */
+	EMIT(code, 0x48, 0xd3, 0xe8);			/* shr %cl,%rax */
+	EMIT(code, 0xa8, 1);				/* test $1,%al */
+	EMIT(code, 0x0f, 0x85);				/* jne */
+	hot = later(code);
+	emit_load(code, 0xbf, (uint64_t)spec->ctx);
+	emit_jump(code, spec->saved[3], 4);
+	here(code, hot);
+	emit_jump(code, spec->hooks[3], 5);
+}
+
+static uint8_t *make_page(const struct pa_jumps_spec *spec, const void *near)
+{
+	struct code code;
+	uint8_t *page = map_near(near);
 
 	if (!page)
 		return NULL;
-	for (unsigned i = 0; i < function_count; i++) {
-		memcpy(page[i].code, code, sizeof code);
-		page[i].slot = (uint64_t)functions[i];
+	code = (struct code){ page, page };
+	emit_malloc(&code, spec);
+	for (unsigned i = 1; i < 3; i++) {
+		code.at = page + i * ENTRY_SIZE;
+		emit_jump(&code, spec->hooks[i], i + 1);
 	}
+	code.at = page + 3 * ENTRY_SIZE;
+	emit_free(&code, spec);
 	if (mprotect(page, PAGE, PROT_READ | PROT_EXEC) != 0) {
 		munmap(page, PAGE);
 		return NULL;
@@ -92,27 +232,53 @@ static struct jump *make_page(const void *near)
 	return page;
 }
 
-void *pa_jumps_entry(unsigned index, const void *near)
+static bool same_spec(const struct pa_jumps_spec *a,
+		      const struct pa_jumps_spec *b)
 {
-	if (same_window(functions[index], near))
-		return functions[index];
-	for (int i = 0; i < WINDOWS_MAX; i++) {
-		if (!pages[i])
-			pages[i] = make_page(near);
-		if (!pages[i])
-			return NULL;
-		if (same_window(pages[i], near))
-			return &pages[i][index];
-	}
-	return NULL;
+	return a->domain == b->domain && a->hooks == b->hooks
+		&& a->ctx == b->ctx && a->tail_limit == b->tail_limit
+		&& a->nested_passes == b->nested_passes
+		&& memcmp(a->saved, b->saved, sizeof a->saved) == 0;
 }
 
-bool pa_jumps_is(unsigned index, const void *address)
+/* ---- jumps.h ---- */
+
+static uint8_t *page_for(const struct pa_jumps_spec *spec, const void *near)
 {
-	if (address == functions[index])
-		return true;
-	for (int i = 0; i < WINDOWS_MAX && pages[i]; i++)
-		if (address == &pages[i][index])
+	for (unsigned i = 0; i < page_count; i++)
+		if (same_window(pages[i].start, near)
+		    && same_spec(&pages[i].spec, spec))
+			return pages[i].start;
+	if (page_count == PAGES_MAX)
+		return NULL;
+	pages[page_count].start = make_page(spec, near);
+	if (!pages[page_count].start)
+		return NULL;
+	pages[page_count].spec = *spec;
+	return pages[page_count++].start;
+}
+
+bool pa_jumps_entries(const struct pa_jumps_spec *spec,
+		      void *entries[PA_JUMPS_FUNCTIONS])
+{
+	for (int i = 0; i < PA_JUMPS_FUNCTIONS; i++) {
+		uint8_t *page = page_for(spec, spec->saved[i]);
+
+		if (page)
+			entries[i] = page + i * ENTRY_SIZE;
+		else if (same_window(spec->hooks[i], spec->saved[i]))
+			entries[i] = spec->hooks[i];
+		else
+			return false;
+	}
+	return true;
+}
+
+bool pa_jumps_is(int domain, int function, const void *address)
+{
+	for (unsigned i = 0; i < page_count; i++)
+		if (pages[i].spec.domain == domain
+		    && address == pages[i].start + function * ENTRY_SIZE)
 			return true;
 	return false;
 }
