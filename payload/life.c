@@ -20,7 +20,7 @@
 #define STACK_SIZE (256u << 10)
 #define LEAVE_MAX_NS 200000000ull	/* a fork waits no longer */
 #define RELEASE_MAX_NS 100000000ull
-#define STACK_WAIT_NS 5000000ull
+#define STACK_WAIT_NS 50000000ull
 #define LATE_NS 50000000ull	/* a pending call has had its chance */
 
 int pa_life_stage;
@@ -54,7 +54,8 @@ static void signals_to_block(sigset_t *set)
 
 /*
  * Wait until the kernel has released the tid of the thread that left last: a
- * fork counts it until then, and the C library uses its stack again only
+ * fork counts it until then, and the C library uses its stack and its malloc
+ * arena again only
  * then.  Bounded from the moment it left, as the number may be used anew.
  */
 static void wait_released(uint64_t limit_ns)
