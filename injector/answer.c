@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "injector/diag.h"
+#include "injector/directory.h"
 #include "injector/fault.h"
 #include "injector/session.h"
 
@@ -54,23 +55,24 @@ static int pause_once(struct wait *w, const char *what)
 	return 0;
 }
 
-/* Has the payload taken our ticket?  Then the scratch may be gone. */
-static bool find_answer(struct pa_session *s, uint64_t *address,
-			struct pa_directory *d)
+/* Has a payload taken our ticket?  Then the scratch may be gone. */
+static bool find_answer(struct pa_session *s, bool maps, uint64_t *address)
 {
-	return !pa_target_find_directory(s->target->pid, address, d, NULL) &&
-	       *address && d->start_ticket == s->block.options.ticket;
+	return pa_directory_find_ticket(&s->memory, s->dir,
+					s->block.options.ticket, maps,
+					address);
 }
 
-static int wait_stub(struct wait *w, struct pa_scratch *scratch, bool *gone)
+/* *address: the directory, where the scratch has been unmapped already. */
+static int wait_stub(struct wait *w, struct pa_scratch *scratch,
+		     uint64_t *address)
 {
 	struct pa_session *s = w->session;
 	bool start = s->block.mode != PA_STUB_MEMFD;
 
-	*gone = false;
+	*address = 0;
 	for (;;) {
-		struct pa_directory d;
-		uint64_t address;
+		bool maps = w->polls % MAPS_EVERY == MAPS_EVERY - 1;
 		int error;
 
 		if (!pa_memory_read(&s->memory, s->block.scratch, scratch,
@@ -78,10 +80,7 @@ static int wait_stub(struct wait *w, struct pa_scratch *scratch, bool *gone)
 			w->seen = true;
 			if (scratch->state == 2)
 				return 0;
-		} else if (start && (w->seen ||
-				     w->polls % MAPS_EVERY == MAPS_EVERY - 1) &&
-			   find_answer(s, &address, &d)) {
-			*gone = true;
+		} else if (start && find_answer(s, maps, address)) {
 			return 0;
 		}
 		error = pause_once(w, w->seen ?
@@ -92,12 +91,12 @@ static int wait_stub(struct wait *w, struct pa_scratch *scratch, bool *gone)
 	}
 }
 
-int pa_session_wait_stub(struct pa_session *session, struct pa_scratch *scratch,
-			 bool *gone)
+int pa_session_wait_stub(struct pa_session *session, struct pa_scratch *scratch)
 {
 	struct wait w = { .session = session, .pause_ns = POLL_FIRST_NS };
+	uint64_t address;
 
-	return wait_stub(&w, scratch, gone);
+	return wait_stub(&w, scratch, &address);
 }
 
 static int loader_error(struct pa_session *s, const struct pa_scratch *scratch)
@@ -131,14 +130,6 @@ static int payload_error(struct pa_session *s, int error, const char *text)
 		       pa_escape(raw, out, sizeof out));
 }
 
-/* Read the directory until its identity is whole; false: not yet. */
-static bool read_whole(struct pa_session *s, struct pa_directory *d)
-{
-	uint64_t address;
-
-	return find_answer(s, &address, d);
-}
-
 static int wait_payload(struct wait *w, uint64_t address)
 {
 	struct pa_session *s = w->session;
@@ -155,7 +146,7 @@ static int wait_payload(struct wait *w, uint64_t address)
 			if (now.start_status != 1)
 				return payload_error(s, -(int)now.start_status,
 						     now.start_text);
-			if (read_whole(s, d))
+			if (pa_directory_read(&s->memory, address, d))
 				return 0;
 		}
 		error = pause_once(w, "the payload did not answer in time");
@@ -170,16 +161,12 @@ int pa_session_wait_answer(struct pa_session *session)
 	struct pa_scratch scratch;
 	struct pa_directory d;
 	uint64_t address;
-	bool gone;
-	int error = wait_stub(&w, &scratch, &gone);
+	int error = wait_stub(&w, &scratch, &address);
 
 	if (error)
 		return error;
-	if (gone) {
-		if (!find_answer(session, &address, &d))
-			return too_late(&w, "its payload has vanished");
+	if (address)
 		return wait_payload(&w, address);
-	}
 	if (!scratch.handle)
 		return loader_error(session, &scratch);
 	if (!scratch.start)
@@ -189,7 +176,8 @@ int pa_session_wait_answer(struct pa_session *session)
 	if (scratch.result > 0)
 		return wait_payload(&w, (uint64_t)scratch.result);
 	/* its own words are in the directory, where there is one already */
-	if (!find_answer(session, &address, &d))
+	if (!find_answer(session, true, &address) ||
+	    !pa_directory_read(&session->memory, address, &d))
 		d.start_text[0] = 0;
 	return payload_error(session, (int)scratch.result, d.start_text);
 }

@@ -373,7 +373,6 @@ static int place_in_memfd(struct pa_session *s)
 	struct pa_block *b = &s->block;
 	struct pa_scratch scratch;
 	char name[48];
-	bool gone;
 	int fd, error;
 
 	b->mode = PA_STUB_MEMFD;
@@ -382,7 +381,7 @@ static int place_in_memfd(struct pa_session *s)
 		snprintf(b->path, sizeof b->path, "pyattach");
 		error = pa_session_commit(s, b->options.deadline_ns);
 		if (!error)
-			error = pa_session_wait_stub(s, &scratch, &gone);
+			error = pa_session_wait_stub(s, &scratch);
 		if (error)
 			return error;
 		b->free_page = b->scratch;

@@ -9,8 +9,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "injector/injector.h"
-#include "injector/memory.h"
+#include "injector/directory.h"
 #include "injector/proc.h"
 
 static bool has_magic(const struct pa_directory *d)
@@ -34,8 +33,8 @@ static bool is_sound(const struct pa_directory *d, uint64_t address)
 
 /* Read a directory; while the payload writes the identity part its CRC does
  * not hold, so a sound magic is given a few more looks. */
-static bool read_directory(const struct pa_memory *memory, uint64_t address,
-			   struct pa_directory *d)
+bool pa_directory_read(const struct pa_memory *memory, uint64_t address,
+		       struct pa_directory *d)
 {
 	for (int look = 0; look < 5; look++) {
 		if (pa_memory_read(memory, address, d, sizeof *d) ||
@@ -66,45 +65,64 @@ static unsigned rank(const struct pa_directory *d)
 	}
 }
 
-static void keep_better(uint64_t address, const struct pa_directory *d,
-			uint64_t *best, struct pa_directory *best_directory)
+/* What a search looks for, and the best so far. */
+struct search {
+	const struct pa_memory *memory;
+	uint64_t ticket;	/* only this one; 0: the one that counts */
+	uint64_t address;	/* 0 = none yet */
+	struct pa_directory directory;
+};
+
+static bool is_better(const struct search *s, const struct pa_directory *d)
 {
-	if (*best && (rank(d) < rank(best_directory) ||
-		      (rank(d) == rank(best_directory) &&
-		       d->attached_monotonic_ns <=
-		       best_directory->attached_monotonic_ns)))
+	if (s->ticket)
+		return d->start_ticket == s->ticket;
+	if (!s->address || rank(d) != rank(&s->directory))
+		return !s->address || rank(d) > rank(&s->directory);
+	return d->attached_monotonic_ns > s->directory.attached_monotonic_ns;
+}
+
+static void look_at(struct search *s, uint64_t address)
+{
+	struct pa_directory d;
+
+	if (!pa_directory_read(s->memory, address, &d) || !is_better(s, &d))
 		return;
-	*best = address;
-	*best_directory = *d;
+	s->address = address;
+	s->directory = d;
 }
 
-static void look_in_slots(const struct pa_memory *memory, uint64_t *address,
-			  struct pa_directory *directory)
+static void look_in_slots(struct search *s)
 {
-	for (unsigned i = 0; i < PA_SLOT_COUNT; i++) {
-		uint64_t slot = PA_SLOT_FIRST + i * PA_SLOT_STEP;
-		struct pa_directory d;
-
-		if (read_directory(memory, slot, &d))
-			keep_better(slot, &d, address, directory);
-	}
+	for (unsigned i = 0; i < PA_SLOT_COUNT; i++)
+		look_at(s, PA_SLOT_FIRST + i * PA_SLOT_STEP);
 }
 
-static void look_in_maps(const struct pa_memory *memory,
-			 const struct pa_maps *maps, uint64_t *address,
-			 struct pa_directory *directory)
+static void look_in_maps(struct search *s, const struct pa_maps *maps)
 {
 	for (size_t i = 1; i < maps->count; i++) {
 		const struct pa_map *map = &maps->map[i], *guard = map - 1;
-		struct pa_directory d;
 
-		if (guard->end != map->start || guard->perms[0] != '-' ||
-		    map->perms[0] != 'r' || map->inode ||
-		    map->end - map->start < PA_IMAGE_PAGE)
-			continue;
-		if (read_directory(memory, map->start, &d))
-			keep_better(map->start, &d, address, directory);
+		if (guard->end == map->start && guard->perms[0] == '-' &&
+		    map->perms[0] == 'r' && !map->inode &&
+		    map->end - map->start >= PA_IMAGE_PAGE)
+			look_at(s, map->start);
 	}
+}
+
+bool pa_directory_find_ticket(const struct pa_memory *memory, int dir,
+			      uint64_t ticket, bool maps, uint64_t *address)
+{
+	struct search s = { .memory = memory, .ticket = ticket };
+	struct pa_maps all;
+
+	look_in_slots(&s);
+	if (!s.address && maps && !pa_proc_read_maps(dir, &all)) {
+		look_in_maps(&s, &all);
+		pa_proc_free_maps(&all);
+	}
+	*address = s.address;
+	return s.address != 0;
 }
 
 int pa_target_find_directory(pid_t pid, uint64_t *address,
@@ -112,13 +130,17 @@ int pa_target_find_directory(pid_t pid, uint64_t *address,
 			     struct pa_diag *diag)
 {
 	struct pa_memory memory = { .pid = pid, .fd = -1 };
+	struct search s = { .memory = &memory };
 	struct pa_maps maps;
 	int dir, error;
 
 	*address = 0;
-	look_in_slots(&memory, address, directory);
-	if (*address)
+	look_in_slots(&s);
+	if (s.address) {
+		*address = s.address;
+		*directory = s.directory;
 		return 0;
+	}
 	dir = pa_proc_open(pid);
 	if (dir < 0)
 		return pa_fail(diag, PA_E_NO_PROCESS, "no process %d", pid);
@@ -130,8 +152,10 @@ int pa_target_find_directory(pid_t pid, uint64_t *address,
 		return pa_fail(diag, PA_E_NOT_PERMITTED,
 			       "cannot read the maps of process %d: %s", pid,
 			       strerror(-error));
-	look_in_maps(&memory, &maps, address, directory);
+	look_in_maps(&s, &maps);
 	pa_proc_free_maps(&maps);
+	*address = s.address;
+	*directory = s.directory;
 	return 0;
 }
 

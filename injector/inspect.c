@@ -155,8 +155,15 @@ static int check_executable(struct inspection *in)
 
 static int not_python(struct inspection *in)
 {
+	const char *base = strrchr(in->exe_path, '/');
 	char name[256];
 
+	if (!in->modules.count)	/* its memory is gone already */
+		return gone(in);
+	if (base && !strncmp(base, "/python", 7) && in->exe.interpreter[0] &&
+	    !in->modules.libc)
+		return pa_fail(in->diag, PA_E_NOT_READY,
+			       "process %d is still being loaded", in->pid);
 	return pa_fail(in->diag, PA_E_NOT_PYTHON,
 		       "process %d (%s) is not a CPython process", in->pid,
 		       pa_escape(*in->exe_path ? in->exe_path : in->stat.comm,

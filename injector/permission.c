@@ -143,7 +143,8 @@ int pa_permission_check(int dir, pid_t pid, const struct pa_proc_status *status,
 	if (fd >= 0)
 		close(fd);
 	/* the files of a process that is not dumpable belong to root */
-	facts.not_dumpable = !fstat(dir, &st) && st.st_uid != status->uid[1];
+	facts.not_dumpable = !fstatat(dir, "mem", &st, 0) &&
+			     st.st_uid != status->uid[1];
 	facts.same_user_namespace = same_namespace(dir);
 	return pa_permission_explain(&facts, diag);
 }

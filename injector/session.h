@@ -56,10 +56,9 @@ int pa_session_load(struct pa_session *session);
 /* search.c: find a safe point before deadline and commit session->block. */
 int pa_session_commit(struct pa_session *session, uint64_t deadline_ns);
 
-/* answer.c: wait for the stub's end; *scratch valid where it could be read.
- * `gone`: the scratch has been unmapped by the payload already. */
-int pa_session_wait_stub(struct pa_session *session, struct pa_scratch *scratch,
-			 bool *gone);
+/* answer.c: wait for the end of a stub that does not start the payload. */
+int pa_session_wait_stub(struct pa_session *session,
+			 struct pa_scratch *scratch);
 
 /* answer.c: wait for stub and payload; fills result->directory. */
 int pa_session_wait_answer(struct pa_session *session);
