@@ -16,6 +16,13 @@ void pa_fault_point(enum pa_fault point)
 	if (wanted && atoi(wanted) == (int)point)
 		kill(getpid(), SIGKILL);
 }
+
+int pa_fault_thread(void)
+{
+	const char *wanted = getenv("PA_FAULT_THREAD");
+
+	return wanted ? atoi(wanted) : 0;
+}
 #else
 /* ISO C wants something in a file */
 extern int pa_fault_is_off;

@@ -24,7 +24,14 @@ enum pa_fault {
 #ifdef PA_FAULT
 /* Ends the process if the variable PA_FAULT names this point. */
 void pa_fault_point(enum pa_fault point);
+/* The only thread to be tried, from the variable PA_FAULT_THREAD; 0 = any. */
+int pa_fault_thread(void);
 #else
+static inline int pa_fault_thread(void)
+{
+	return 0;
+}
+
 static inline void pa_fault_point(enum pa_fault point)
 {
 	(void)point;

@@ -169,6 +169,8 @@ void pa_safepoint_init(struct pa_safepoint *safe, struct pa_memory *memory,
 		pa_module_load_tables(m, &safe->unwinder, memory,
 				      keep && kept++ < KEEP_MODULES);
 	}
+	safe->exe_is_python = modules->exe &&
+		pa_module_defines(modules->exe, memory, "Py_IsInitialized");
 	find_allocators(safe);
 	find_sequence(safe);
 	debug = modules->loader ? pa_module_symbol(modules->loader, memory,

@@ -33,6 +33,7 @@ struct pa_safepoint {
 	uint64_t link_map_state;	/* address of _r_debug.r_state */
 	int64_t sequence_offset;	/* of struct rseq from the thread pointer */
 	bool has_sequence;
+	bool exe_is_python;	/* the executable is CPython itself */
 	/* the part of the stack that was read last */
 	uint64_t window_start, window_size;
 	uint8_t window[PA_SAFEPOINT_WINDOW];

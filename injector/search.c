@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "injector/diag.h"
+#include "injector/fault.h"
 #include "injector/proc.h"
 #include "injector/session.h"
 #include "injector/threads.h"
@@ -41,6 +42,8 @@ static pid_t choose(struct search *s)
 	static struct pa_candidate list[PA_CANDIDATES_MAX];
 	size_t n = pa_threads_list(s->session->dir, list, PA_CANDIDATES_MAX);
 
+	if (pa_fault_thread())
+		return pa_fault_thread();
 	for (size_t i = 0; i < n; i++)
 		if (!was_tried(s, list[i].tid))
 			return list[i].tid;

@@ -251,7 +251,8 @@ static bool caller_is_python(const struct pa_safepoint *safe)
 		return false;
 	base = strrchr(m->path, '/');
 	base = base ? base + 1 : m->path;
-	return m == safe->modules->exe || !strncmp(m->soname, "libpython", 9) ||
+	return (m == safe->modules->exe && safe->exe_is_python) ||
+	       !strncmp(m->soname, "libpython", 9) ||
 	       !strncmp(base, "select.cpython", 14);
 }
 
