@@ -59,9 +59,27 @@ static int add_pid(struct pa_command *command, struct pa_report *report,
 	return err;
 }
 
+/* What a core is silent about, said once beside the numbers. */
+static void tell_facts(struct pa_command *command,
+		       const struct pa_core_facts *facts)
+{
+	if (!facts->address)
+		return;
+	pa_command_step(command, "the table is at 0x%llx, found by %s; "
+			"signal %d", (unsigned long long)facts->address,
+			facts->how, facts->signal);
+	if (facts->note[0])
+		pa_command_hint(command, "note: %s", facts->note);
+}
+
 static int add_source(struct pa_command *command, struct pa_report *report,
 		      const char *source)
 {
+	const struct pa_core_question question = {
+		.address = command->args.address, .full = command->args.full,
+		.silence_ns = command->args.timeout_ns,
+	};
+	struct pa_core_facts facts;
 	struct pa_image image;
 	pid_t pid;
 	int err;
@@ -72,10 +90,13 @@ static int add_source(struct pa_command *command, struct pa_report *report,
 	}
 	snprintf(report->title, sizeof report->title, "%s",
 		 base_name(source));
-	err = pa_source_file(source, command->deadline_ns, &image,
-			     &command->diag);
-	return err ? err : add_image(command, report, &image,
-				     PA_SOURCE_IMAGE);
+	err = pa_source_file(source, &question, command->deadline_ns, &image,
+			     &facts, &command->diag);
+	if (err)
+		return err;
+	tell_facts(command, &facts);
+	return add_image(command, report, &image, facts.address ?
+			 PA_SOURCE_CORE : PA_SOURCE_IMAGE);
 }
 
 static bool wants_color(const struct pa_args *args, bool terminal)
@@ -130,16 +151,12 @@ int pa_report_wire(struct pa_command *command, struct pa_wire *wire)
 	return err;
 }
 
-int pa_cmd_report(struct pa_command *command)
+int pa_report_files(struct pa_command *command)
 {
 	const struct pa_args *args = &command->args;
 	struct pa_report report;
-	int err;
+	int err = pa_report_init(&report, &args->question);
 
-	if (!args->pid && !args->n_words)
-		return pa_fail(&command->diag, PA_E_USAGE, "a SOURCE is "
-			       "missing: a PID or an image file");
-	err = pa_report_init(&report, &args->question);
 	if (err)
 		return pa_fail(&command->diag, err, "no memory");
 	if (args->pid)
@@ -150,4 +167,12 @@ int pa_cmd_report(struct pa_command *command)
 		err = show(command, &report);
 	pa_report_free(&report);
 	return err;
+}
+
+int pa_cmd_report(struct pa_command *command)
+{
+	if (!command->args.pid && !command->args.n_words)
+		return pa_fail(&command->diag, PA_E_USAGE, "a SOURCE is "
+			       "missing: a PID, an image or a core file");
+	return pa_report_files(command);
 }

@@ -31,6 +31,8 @@ int pa_cmd_status(struct pa_command *command);
 int pa_cmd_rate(struct pa_command *command);
 int pa_cmd_detach(struct pa_command *command);
 int pa_cmd_list(struct pa_command *command);
+int pa_cmd_core(struct pa_command *command);
+int pa_cmd_gdb(struct pa_command *command);
 
 /* ---- for verbs ---- */
 
@@ -67,5 +69,8 @@ int pa_rate_wire(struct pa_wire *wire, uint64_t rate, uint64_t *previous,
 
 /* Report on the one process that is connected. */
 int pa_report_wire(struct pa_command *command, struct pa_wire *wire);
+
+/* Report on the sources of the command line. */
+int pa_report_files(struct pa_command *command);
 
 #endif /* PA_CLIENT_COMMAND_H */

@@ -132,8 +132,34 @@ static int check_rest_of_page(const struct pa_reader *reader,
 	return 0;
 }
 
+/* Counters are in no checksum: a wrong one must not cost the table. */
+static uint64_t repair_counters(struct pa_directory *d)
+{
+	double *const figures[] = {
+		&d->estimated_bytes, &d->estimated_bytes_variance,
+		&d->estimated_bytes_weight_max, &d->estimated_objects,
+		&d->estimated_objects_variance,
+		&d->estimated_objects_weight_max,
+	};
+	uint64_t *const rates[] = { &d->rate, &d->rate_effective };
+	uint64_t repaired = 0;
+
+	for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
+		if (!sane(*figures[i])) {
+			*figures[i] = 0;
+			repaired++;
+		}
+	for (size_t i = 0; i < 2; i++)
+		if (*rates[i] < 1 || *rates[i] > RATE_MAX) {
+			*rates[i] = 1;
+			repaired++;
+		}
+	return repaired;
+}
+
 static int read_directory(const struct pa_reader *reader,
-			  struct pa_directory *d, struct pa_diag *diag)
+			  struct pa_directory *d, uint64_t *repaired,
+			  struct pa_diag *diag)
 {
 	int err = reader->read(reader, reader->directory, d, sizeof *d);
 
@@ -144,7 +170,9 @@ static int read_directory(const struct pa_reader *reader,
 		return pa_fail(diag, err, "the directory of the image cannot "
 			       "be read");
 	err = check_directory(reader, d, diag);
-	if (!err)
+	if (!err && !reader->snapshot)
+		*repaired += repair_counters(d);
+	else if (!err)
 		err = check_counters(d, diag);
 	if (!err && reader->snapshot)
 		err = check_rest_of_page(reader, d, diag);
@@ -278,22 +306,35 @@ static int read_region(const struct pa_reader *reader,
 	return copy_region(reader, region, d->region_crc[index], count, want);
 }
 
-static int read_kind(const struct pa_reader *reader,
-		     const struct pa_directory *d, int set, struct want *want,
-		     uint64_t *total, struct pa_diag *diag)
+/* Of a memory, a region that cannot be used becomes an empty one. */
+static int without_region(struct want *want)
 {
-	for (unsigned i = 0; i < d->set[set].n_regions; i++) {
-		int err;
+	want->bytes = calloc(1, want->elem_size + 4);
+	want->count = want->kind == PA_KIND_STRINGS ? 4 : 1;
+	want->found_size = want->elem_size;
+	return want->bytes ? 0 : PA_E_READ;
+}
 
+static int read_kind(const struct pa_reader *reader, struct pa_image *image,
+		     int set, struct want *want, uint64_t *total,
+		     struct pa_diag *diag)
+{
+	const struct pa_directory *d = &image->directory;
+	int err = 0;
+
+	for (unsigned i = 0; i < d->set[set].n_regions; i++) {
 		if (d->set[set].region[i].kind != want->kind)
 			continue;
 		err = read_region(reader, d, set, i, want, total);
-		if (err)
+		if (err && reader->snapshot)
 			return region_failed(want, err, diag);
+		image->repaired += err != 0;
 	}
-	if (!want->found_size)
-		return region_failed(want, PA_E_DAMAGED, diag);
-	return 0;
+	if (want->found_size)
+		return 0;
+	image->repaired += !err;
+	err = reader->snapshot ? PA_E_DAMAGED : without_region(want);
+	return err ? region_failed(want, err, diag) : 0;
 }
 
 static int read_regions(const struct pa_reader *reader, struct pa_image *image,
@@ -314,7 +355,7 @@ static int read_regions(const struct pa_reader *reader, struct pa_image *image,
 		return pa_fail(diag, PA_E_DAMAGED, "the image is damaged: no "
 			       "valid description of its regions");
 	for (size_t w = 0; !err && w < sizeof wants / sizeof wants[0]; w++)
-		err = read_kind(reader, d, set, &wants[w], &total, diag);
+		err = read_kind(reader, image, set, &wants[w], &total, diag);
 	image->sites = wants[0].bytes;
 	image->n_sites = wants[0].count;
 	image->strings = wants[1].bytes;
@@ -389,7 +430,37 @@ static int check_tables(const struct pa_image *image, struct pa_diag *diag)
 	return 0;
 }
 
-static uint16_t live_hash(const struct pa_live *live)
+/* The same of a memory: what leads nowhere leads to element 0. */
+static uint64_t repair_tables(struct pa_image *image)
+{
+	uint64_t repaired = 0;
+
+	for (uint64_t i = 0; i < image->n_frames; i++) {
+		struct pa_frame *f = &image->frames[i];
+		bool file = string_valid(image, f->file);
+		bool function = string_valid(image, f->function);
+
+		f->file = file ? f->file : 0;
+		f->function = function ? f->function : 0;
+		repaired += !file || !function;
+	}
+	for (uint64_t i = 1; i < image->n_nodes; i++) {
+		struct pa_node *n = &image->nodes[i];
+
+		if (n->parent < i && n->frame < image->n_frames)
+			continue;
+		*n = (struct pa_node){ 0, 0 };
+		repaired++;
+	}
+	for (uint64_t i = 0; i < image->n_sites; i++)
+		if (!site_valid(image, &image->sites[i])) {
+			image->sites[i] = (struct pa_site){ 0 };
+			repaired++;
+		}
+	return repaired;
+}
+
+uint16_t pa_image_check(const struct pa_live *live)
 {
 	const unsigned char *bytes = (const unsigned char *)live;
 	uint32_t hash = 0x811c9dc5u;
@@ -403,7 +474,7 @@ static uint16_t live_hash(const struct pa_live *live)
 static bool live_valid(const struct pa_image *image,
 		       const struct pa_live *live, bool hashed)
 {
-	return (!hashed || live->check == live_hash(live)) &&
+	return (!hashed || live->check == pa_image_check(live)) &&
 		live->site < image->n_sites &&
 		live->domain < PA_DOMAIN_COUNT && live->rate >= 1 &&
 		live->rate <= RATE_MAX && live->size < SIZE_MAX_SANE &&
@@ -437,11 +508,14 @@ int pa_image_read(const struct pa_reader *reader, struct pa_image *image,
 	int err;
 
 	memset(image, 0, sizeof *image);
-	err = read_directory(reader, &image->directory, diag);
+	err = read_directory(reader, &image->directory, &image->repaired,
+			     diag);
 	if (!err)
 		err = read_regions(reader, image, &hashed, diag);
-	if (!err)
+	if (!err && reader->snapshot)
 		err = check_tables(image, diag);
+	else if (!err)
+		image->repaired += repair_tables(image);
 	if (err) {
 		pa_image_free(image);
 		return err;

@@ -29,7 +29,7 @@ struct pa_reader {
 	uint64_t directory;	/* where the directory stands */
 	/* A snapshot: regions are found by file_offset, all must be whole.
 	 * A memory: regions are found by address, records that were being
-	 * written are left out and counted. */
+	 * written are left out, what makes no sense is cut; all is counted. */
 	bool snapshot;
 };
 
@@ -50,6 +50,9 @@ struct pa_image {
 	uint64_t n_live, n_sites, n_frames, n_nodes, n_strings;
 	uint64_t torn;		/* live records left out: being written */
 	uint64_t damaged;	/* live records left out: hash or index wrong */
+	/* Of a memory: links and regions that made no sense and were cut, and
+	 * bytes that a core does not hold (the core reader's). */
+	uint64_t repaired, lost;
 };
 
 /* A reader over bytes that stay in place while it is used. */
@@ -65,6 +68,9 @@ int pa_image_read(const struct pa_reader *reader, struct pa_image *image,
 		  struct pa_diag *diag);
 
 void pa_image_free(struct pa_image *image);
+
+/* What `check` of a live record must be. */
+uint16_t pa_image_check(const struct pa_live *live);
 
 /* The bytes of a string of the image; any offset is safe ("" if bad). */
 const char *pa_image_string(const struct pa_image *image, uint32_t offset,

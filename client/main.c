@@ -27,7 +27,7 @@ static const struct verb verbs[] = {
 	{ "attach", PA_VERB_ATTACH, pa_cmd_attach, "PID", true, 0,
 	  "attach to a running Python and sample it" },
 	{ "report", PA_VERB_REPORT, pa_cmd_report, "SOURCE...", false, MANY,
-	  "show who holds the memory now; SOURCE is a PID or an image" },
+	  "show who holds the memory; SOURCE is a PID, an image or a core" },
 	{ "snapshot", PA_VERB_SNAPSHOT, pa_cmd_snapshot, "PID -o FILE", true,
 	  0, "keep the image as a file" },
 	{ "status", PA_VERB_STATUS, pa_cmd_status, "PID", true, 0,
@@ -38,12 +38,17 @@ static const struct verb verbs[] = {
 	  "put everything back" },
 	{ "list", PA_VERB_LIST, pa_cmd_list, "", false, 0,
 	  "list every attached process that you may see" },
+	{ "core", PA_VERB_CORE, pa_cmd_core, "FILE", false, 1,
+	  "show who held the memory of a process that died; -o keeps the "
+	  "image" },
+	{ "gdb", PA_VERB_GDB, pa_cmd_gdb, "CORE|PID", false, 1,
+	  "start gdb with the commands of pyattach-gdb(7)" },
 };
 #define N_VERBS (sizeof verbs / sizeof verbs[0])
 
 /* Verbs of later versions: refused by name. */
 static const char *const later_verbs[] = {
-	"census", "diff", "core", "gdb", "run", "record", "top", "serve",
+	"census", "diff", "run", "record", "top", "serve",
 	NULL,
 };
 

@@ -448,6 +448,8 @@ int pa_report_add(struct pa_report *report, const struct pa_image *image,
 		add_estimated(report, &image->directory);
 		report->torn += image->torn;
 		report->damaged += image->damaged;
+		report->repaired += image->repaired;
+		report->lost += image->lost;
 		err = add_live(report, image, &sites);
 	}
 	if (!err && report->question.of == PA_OF_ALLOCATED)

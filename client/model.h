@@ -80,6 +80,7 @@ struct pa_report {
 	uint64_t rss, rss_at_attach;
 	double unexplained;		/* rss - everything live, at least 0 */
 	uint64_t torn, damaged, evicted, stacks_full, dropped;
+	uint64_t repaired, lost;	/* as in struct pa_image */
 	bool stacks_off;
 
 	struct pa_sum all_live;		/* before any filter */

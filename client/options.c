@@ -13,7 +13,8 @@ enum option_id {
 	OPT_JSON, OPT_TIMEOUT, OPT_PID, OPT_RATE, OPT_FRAMES, OPT_MEMORY,
 	OPT_FOR, OPT_METHOD, OPT_PAYLOAD, OPT_SEED, OPT_FORCE, OPT_OUTPUT,
 	OPT_GROUP_BY, OPT_OF, OPT_SORT, OPT_LIMIT, OPT_MIN_AGE, OPT_MAX_AGE,
-	OPT_MIN_SIZE, OPT_INCLUDE, OPT_EXCLUDE, OPT_VIEW,
+	OPT_MIN_SIZE, OPT_INCLUDE, OPT_EXCLUDE, OPT_VIEW, OPT_ADDRESS,
+	OPT_FULL,
 	OPT_LATER,		/* known, but not in this version */
 };
 
@@ -27,9 +28,9 @@ struct option {
 };
 
 #define ATTACH PA_VERB_ATTACH
-#define REPORT PA_VERB_REPORT
-#define FILES (PA_VERB_REPORT | PA_VERB_SNAPSHOT)
-#define TREES (ATTACH | PA_VERB_DETACH | FILES)
+#define REPORT (PA_VERB_REPORT | PA_VERB_CORE)
+#define FILES (PA_VERB_REPORT | PA_VERB_SNAPSHOT | PA_VERB_CORE)
+#define TREES (ATTACH | PA_VERB_DETACH | PA_VERB_REPORT | PA_VERB_SNAPSHOT)
 
 static const struct option options[] = {
 	{ OPT_PID, 'p', "pid", "PID", PA_VERBS_PID,
@@ -67,8 +68,12 @@ static const struct option options[] = {
 	{ OPT_EXCLUDE, 0, "exclude", "GLOB", REPORT,
 	  "no files or functions like this; may be repeated" },
 	{ OPT_VIEW, 0, "view", "NAME", REPORT, "table (table)" },
+	{ OPT_ADDRESS, 0, "address", "ADDRESS", REPORT,
+	  "where a core's table is (searched for)" },
+	{ OPT_FULL, 0, "full", NULL, REPORT,
+	  "search every page of a core if need be" },
 	{ OPT_OUTPUT, 'o', "output", "FILE", FILES,
-	  "write there; - is stdout" },
+	  "write there (of a core: its image); - is stdout" },
 	{ OPT_FORCE, 0, "force", NULL, FILES | ATTACH,
 	  "overwrite a file; attach where room is short" },
 	{ OPT_FORMAT, 0, "format", "NAME", PA_VERBS_ALL,
@@ -174,6 +179,20 @@ static int add_pattern(const char *const **list, const char **room, size_t *n,
 	return 0;
 }
 
+static int parse_address(struct pa_args *args, const char *value,
+			 struct pa_diag *diag)
+{
+	char *end;
+	unsigned long long n = strtoull(value, &end, 0);
+
+	if (value[0] < '0' || value[0] > '9' || *end || !n ||
+	    n == UINT64_MAX)
+		return pa_fail(diag, PA_E_USAGE, "--address takes an address "
+			       "such as 0x2000000000, not '%s'", value);
+	args->address = n;
+	return 0;
+}
+
 static int set_pid(struct pa_args *args, const char *value,
 		   struct pa_diag *diag)
 {
@@ -202,7 +221,7 @@ static int apply_choice(struct pa_args *args, const struct option *o,
 		o->id == OPT_GROUP_BY ? pa_group_by_words :
 		o->id == OPT_OF ? pa_of_words :
 		o->id == OPT_SORT ? pa_sort_words :
-		verb == PA_VERB_REPORT ? report_formats : formats;
+		verb & REPORT ? report_formats : formats;
 	int choice, err = parse_choice(o->name, value, words, &choice, diag);
 
 	if (err)
@@ -262,6 +281,8 @@ static int apply_value(struct pa_args *args, const struct option *o,
 	case OPT_OUTPUT:
 		args->output = value;
 		return 0;
+	case OPT_ADDRESS:
+		return parse_address(args, value, diag);
 	case OPT_LIMIT:
 		return parse_count(o->name, value, 0, UINT32_MAX, &q->limit,
 				   diag);
@@ -300,6 +321,9 @@ static int apply(struct pa_args *args, const struct option *o,
 		return 0;
 	case OPT_FORCE:
 		args->force = true;
+		return 0;
+	case OPT_FULL:
+		args->full = true;
 		return 0;
 	case OPT_JSON:
 		args->format = PA_FORMAT_JSON;

@@ -25,9 +25,13 @@ enum pa_verb_bit {
 	PA_VERB_RATE = 1u << 4,
 	PA_VERB_DETACH = 1u << 5,
 	PA_VERB_LIST = 1u << 6,
+	PA_VERB_CORE = 1u << 7,
+	PA_VERB_GDB = 1u << 8,
 };
-#define PA_VERBS_ALL ((1u << 7) - 1)
-#define PA_VERBS_PID (PA_VERBS_ALL & ~(unsigned)PA_VERB_LIST)
+#define PA_VERBS_ALL ((1u << 9) - 1)
+/* Those that take --pid. */
+#define PA_VERBS_PID (PA_VERBS_ALL & \
+	~(unsigned)(PA_VERB_LIST | PA_VERB_CORE | PA_VERB_GDB))
 
 enum pa_color { PA_COLOR_AUTO, PA_COLOR_ALWAYS, PA_COLOR_NEVER };
 enum pa_format { PA_FORMAT_TABLE, PA_FORMAT_JSON, PA_FORMAT_CSV };
@@ -59,6 +63,8 @@ struct pa_args {
 	uint64_t for_ns;		/* 0 = not given */
 	const char *payload;		/* NULL = the usual one */
 
+	uint64_t address;		/* of a core's directory, 0 = search */
+	bool full;			/* search every page of a core */
 	const char *output;		/* NULL = stdout */
 	struct pa_question question;
 	const char *include[PA_PATTERNS_MAX], *exclude[PA_PATTERNS_MAX];

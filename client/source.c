@@ -136,10 +136,6 @@ static int check_kind(const struct input *in)
 	if (n < 16 && !memcmp(in->bytes, PA_IMAGE_MAGIC, n))
 		return pa_fail(in->diag, PA_E_TRUNCATED, "%s is cut short "
 			       "after %zu bytes", in->path, n);
-	if (n >= 4 && !memcmp(in->bytes, "\x7f" "ELF", 4))
-		return pa_fail(in->diag, PA_E_NO_IMAGE, "%s is an ELF file: "
-			       "core files are not read by this version",
-			       in->path);
 	return pa_fail(in->diag, PA_E_NO_IMAGE, "%s is not an image",
 		       in->path);
 }
@@ -149,14 +145,17 @@ static int open_input(struct input *in)
 	struct stat st;
 
 	/* O_NONBLOCK: a pipe without a writer must not hold us. */
-	in->fd = open(in->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	in->fd = strcmp(in->path, "-") ?
+		open(in->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) :
+		fcntl(0, F_DUPFD_CLOEXEC, 3);
 	if (in->fd < 0)
 		return read_failed(in, errno);
 	if (fstat(in->fd, &st))
 		return read_failed(in, errno);
 	if (S_ISDIR(st.st_mode))
 		return read_failed(in, EISDIR);
-	return 0;
+	/* Without a writer yet a read would say that it ends here. */
+	return S_ISFIFO(st.st_mode) ? wait_for_more(in) : 0;
 }
 
 static void name_file(struct pa_diag *diag, const char *path)
@@ -169,23 +168,35 @@ static void name_file(struct pa_diag *diag, const char *path)
 	snprintf(diag->text, sizeof diag->text, "%.200s: %.300s", path, text);
 }
 
-int pa_source_file(const char *path, uint64_t deadline_ns,
-		   struct pa_image *image, struct pa_diag *diag)
+static int read_input(struct input *in, const struct pa_core_question *wait,
+		      struct pa_image *image, struct pa_core_facts *facts)
+{
+	int err = read_until(in, PA_IMAGE_PAGE);
+
+	if (!err && pa_core_has_magic(in->bytes, in->length))
+		return pa_core_image(in->fd, in->bytes, in->length, wait,
+				     image, facts, in->diag);
+	if (!err)
+		err = check_kind(in);
+	if (!err)
+		err = read_until(in, PA_WIRE_IMAGE_MAX);
+	return err ? err : decode(in->bytes, in->length, image, in->diag);
+}
+
+int pa_source_file(const char *path, const struct pa_core_question *wait,
+		   uint64_t deadline_ns, struct pa_image *image,
+		   struct pa_core_facts *facts, struct pa_diag *diag)
 {
 	struct input in = {
 		.path = path, .deadline_ns = deadline_ns, .diag = diag,
 	};
-	int err = open_input(&in);
+	int err;
 
-	if (!err)
-		err = read_until(&in, PA_IMAGE_PAGE);
-	if (!err)
-		err = check_kind(&in);
-	if (!err)
-		err = read_until(&in, PA_WIRE_IMAGE_MAX);
+	memset(facts, 0, sizeof *facts);
+	err = open_input(&in);
 	if (!err) {
-		err = decode(in.bytes, in.length, image, diag);
-		if (err)
+		err = read_input(&in, wait, image, facts);
+		if (err && diag && !strstr(diag->text, path))
 			name_file(diag, path);
 	}
 	if (in.fd >= 0)

@@ -146,9 +146,11 @@ static void add_totals(json_t *object, const struct pa_report *r)
 		"bytes", pa_json_real(r->rest.bytes),
 		"samples", pa_json_count(r->rest.samples)));
 	json_object_set_new(object, "damage", json_pack(
-		"{s:o, s:o, s:o}",
+		"{s:o, s:o, s:o, s:o, s:o}",
 		"torn", pa_json_count(r->torn),
 		"damaged", pa_json_count(r->damaged),
+		"repaired", pa_json_count(r->repaired),
+		"lost", pa_json_count(r->lost),
 		"dropped", pa_json_count(r->dropped)));
 }
 

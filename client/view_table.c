@@ -196,6 +196,11 @@ static void put_warnings(const struct pa_view *view,
 		    "damaged: they are left out.",
 		    (unsigned long long)r->torn,
 		    (unsigned long long)r->damaged);
+	if (r->repaired || r->lost)
+		say(view, "The table is damaged: %llu of its links were cut, "
+		    "%llu of its bytes are not there.",
+		    (unsigned long long)r->repaired,
+		    (unsigned long long)r->lost);
 }
 
 /* ---- the table ---- */

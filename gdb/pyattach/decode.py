@@ -17,7 +17,7 @@ from .layout import (CONSTANTS as C, DIRECTORY, FRAME, KIND_RECORDS, LIVE,
 from .memory import NOT_DUMPED, TRUNCATED
 
 CHUNK = 16384           # live records at a time: bounds our memory
-REGION_MAX = 4 << 30    # bytes; the payload's own limit is 1 GiB
+BYTES_MAX = 1 << 30     # of all regions: the payload's own limit
 INFINITY = float('inf')
 SITE_DOUBLES = ('allocated_bytes', 'allocated_bytes_variance',
                 'allocated_bytes_weight_max', 'allocated_objects',
@@ -29,7 +29,10 @@ KIND_NAMES = {C['KIND_SITES']: 'sites', C['KIND_STRINGS']: 'strings',
 FIXED_SITES = {C['SITE_EVICTED']: '<evicted>', C['SITE_FULL']: '<stacks full>',
                C['SITE_NO_PYTHON']: '<no Python frame>'}
 RATE_MAX = 1 << 40
+ESTIMATES = [name for name in DIRECTORY.names
+             if name.startswith('estimated_')]
 SIZE_MAX = 1 << 62
+IN_FLIGHT_MAX = 8       # threads that may be writing a record at once
 
 
 class Region:
@@ -58,7 +61,8 @@ class Damage:
         'not-dumped': 'bytes of the table were not dumped',
         'cut-off': 'bytes of the table are cut off',
         'not-mapped': 'bytes of the table are not mapped',
-        'bad-regions': 'regions have a wrong checksum',
+        'bad-regions': 'regions cannot be used',
+        'bad-counters': 'counters of the directory make no sense',
         'bad-sets': 'sets of regions have a wrong checksum'}
 
     def __init__(self):
@@ -71,6 +75,16 @@ class Damage:
     def __bool__(self):
         return any(kind not in ('in-flight', 'bad-sets')
                    for kind in self.counts)
+
+    def totals(self):
+        """The four figures of the tool's JSON."""
+        kinds = {'torn': ('in-flight',),
+                 'damaged': ('bad-records', 'missing'),
+                 'repaired': ('bad-stacks', 'bad-strings', 'bad-sites',
+                              'bad-regions', 'bad-counters'),
+                 'lost': ('not-dumped', 'cut-off', 'not-mapped')}
+        return {word: sum(self.counts.get(kind, 0) for kind in parts)
+                for word, parts in kinds.items()}
 
     def lines(self):
         return ['%d %s' % (number, self.TEXTS[kind])
@@ -101,6 +115,7 @@ class Table:
         self.directory = candidate.data
         self.fields = candidate.fields
         self.damage = Damage()
+        self._sound_counters()
         self.snapshot = bool(memory.kind == 'image')
         self.regions = self._regions()
         self._cache, self._names = {}, {}
@@ -108,6 +123,19 @@ class Table:
         self.rate_max = 0       # the largest of a live sample
 
     # -- the directory
+
+    def _sound_counters(self):
+        """Counters are in no checksum: a wrong one must not cost the
+        table."""
+        fields = self.fields
+        for name in ESTIMATES:
+            if not 0 <= fields[name] < INFINITY:
+                fields[name] = 0.0
+                self.damage.add('bad-counters')
+        for name in ('rate', 'rate_effective'):
+            if not 1 <= fields[name] <= RATE_MAX and self.holds_samples():
+                fields[name] = 1
+                self.damage.add('bad-counters')
 
     def holds_samples(self):
         """Only these states have a table beside the directory."""
@@ -149,21 +177,27 @@ class Table:
         return self._read_set(best[1], best[2])
 
     def _read_set(self, which, base):
-        data, regions = self.directory, {}
+        data, regions, bad = self.directory, {}, set()
         counts = DIRECTORY.offsets['count'] + which * 8 * C['IMAGE_REGIONS']
         for index in range(SET.get(data, 'n_regions', base)):
             row = REGION.read(data, base + SET.offsets['region']
                               + index * REGION.size)
             count, = struct.unpack_from('<Q', data, counts + 8 * index)
             record = KIND_RECORDS.get(row['kind'])
-            smallest = record.size if record else 1
             if row['kind'] not in KIND_NAMES:
                 continue        # a later version's
-            if (row['elem_size'] < smallest or count > row['capacity']
-                    or count * row['elem_size'] > REGION_MAX):
+            elem_size, largest = row['elem_size'], C['IMAGE_PAGE']
+            left = BYTES_MAX - sum(r.size for r in regions.values())
+            if (row['kind'] in regions or not 1 <= count <= row['capacity']
+                    or not (record.size if record else 1) <= elem_size
+                    or elem_size > (largest if record else 1)
+                    or count * elem_size > left):
                 self.damage.add('bad-regions')
+                bad.add(row['kind'])
                 continue
             regions[row['kind']] = Region(index, row, count)
+        self.damage.add('bad-regions', len(
+            set(KIND_NAMES) - set(regions) - bad))
         return regions
 
     # -- regions as bytes
@@ -377,10 +411,10 @@ class Table:
         """{(site, thread or domain or 0): Sum} of the live samples; `by`
         says which."""
         if by not in self._sums:
-            sums, count = {}, 0
+            sums = {}
             for data, size in self.chunks():
                 self._add_chunk(sums, data, size, by)
-                count += len(data) // size
+            count = sum(row[0] for row in sums.values())
             self._compare(count)
             self._sums[by] = {key: Sum(row) for key, row in sums.items()}
         return self._sums[by]
@@ -388,16 +422,18 @@ class Table:
     def _add_chunk(self, sums, data, size, by):
         """The loop over all samples: plain lists and locals, for speed."""
         weights, number, now = {}, len(self.sites()), self.now_ns()
-        rows = struct.iter_unpack(_form(LIVE, ('size', 'rate', 'birth_ns',
-                                               'site', 'thread'), size), data)
+        rows = struct.iter_unpack(_form(LIVE, (
+            'size', 'rate', 'birth_ns', 'site', 'thread', 'type'), size), data)
         domains = data[LIVE.offsets['domain']::size]
-        for (length, rate, birth, site, thread), domain in zip(rows, domains):
+        for (length, rate, birth, site, thread, kind), domain in zip(
+                rows, domains):
             weight = weights.get((length, rate))
             if weight is None:
                 sane = 1 <= rate <= RATE_MAX and length < SIZE_MAX
                 weight = weights[length, rate] = sane and weigh(length, rate)
                 self.rate_max = max(self.rate_max, sane and rate)
-            if not weight or site >= number or domain > 2:
+            if (not weight or site >= number or domain > 2
+                    or kind and not self.has_name(kind)):
                 self.damage.add('bad-records')
                 continue
             key = (site, 0 if by == 'site' else
@@ -423,11 +459,11 @@ class Table:
 
     def _compare(self, count):
         """Counted against what the directory says."""
+        have = count + self.damage.counts.get('in-flight', 0) \
+            + self.damage.counts.get('bad-records', 0)
         stated = self.fields['samples_live']
-        lost = stated - count - self.damage.counts.get('in-flight', 0)
-        if self.fields['state'] != C['STATE_DETACHED'] and lost > 0:
-            if lost > self.damage.counts.get('bad-records', 0) + 8:
-                self.damage.add('missing', lost)
+        if not self.snapshot and stated > have + IN_FLIGHT_MAX:
+            self.damage.add('missing', stated - have)
 
     def allocated_sums(self):
         """{(site, 0): Sum} of all samples ever taken."""

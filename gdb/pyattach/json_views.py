@@ -23,14 +23,10 @@ def _estimate(values):
     return dict(zip(('estimate', 'low', 'high'), values))
 
 
-def _name(name):
-    return text.json_text(name) if name else None
-
-
 def _call(call):
     file, function, line, _first = call
-    return {'file': _name(file), 'line': line or None,
-            'function': _name(function)}
+    return {'file': text.json_text(file), 'line': line or None,
+            'function': text.json_text(function)}
 
 
 def _where_json(report, row):
@@ -45,13 +41,13 @@ def _where_json(report, row):
         return {'stack': [{'file': special, 'line': None,
                            'function': special}] if special else
                 [_call(call) for call in row.stack]}
-    value = {'file': special or _name(row.file)}
+    value = {'file': special or text.json_text(row.file)}
     if by == 'line':
         value['line'] = row.line or None
     if by == 'function':
         value['first_line'] = row.first_line or None
     if by != 'file':
-        value['function'] = special or _name(row.function)
+        value['function'] = special or text.json_text(row.function)
     return value
 
 
@@ -100,7 +96,6 @@ def _process(report):
 def report_json(report):
     """The report/1 object."""
     table, fields = report.table, report.fields
-    damage = table.damage.counts
     return {
         'schema': SCHEMA % 'report', 'source': table.memory.kind,
         'sources': 1, 'pid': fields['pid'] or None,
@@ -118,10 +113,7 @@ def report_json(report):
         'rest': {'rows': len(report.rows) - len(report.shown),
                  'bytes': report.rest.bytes,
                  'samples': report.rest.samples},
-        'damage': {'torn': damage.get('in-flight', 0),
-                   'damaged': damage.get('bad-records', 0)
-                   + damage.get('missing', 0),
-                   'dropped': fields['dropped']},
+        'damage': dict(table.damage.totals(), dropped=fields['dropped']),
         'rows': [_row_json(report, row) for row in report.shown]}
 
 

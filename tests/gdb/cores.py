@@ -6,6 +6,7 @@ import json
 import os
 import struct
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import common                                             # noqa: E402
@@ -305,6 +306,114 @@ def truncation():
        'never less' % n, *wrong[:10])
 
 
+def pipe(data, *options):
+    """`core -` on a pipe that is fed with data: (object, error, bytes that
+    were taken)."""
+    mine, its = os.pipe()
+    feeder = os.fork()
+    if not feeder:
+        os.close(mine)
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(its, data[written:written + 65536])
+        except BrokenPipeError:
+            pass
+        with open('written', 'w') as f:
+            f.write(str(written))
+        os._exit(0)
+    os.close(its)
+    status, out, err = common.run([PROGRAM, 'core', '-', '--limit', '0',
+                                   '--json'] + list(options), stdin=mine)
+    os.close(mine)
+    os.waitpid(feeder, 0)
+    with open('written') as f:
+        taken = int(f.read())
+    if status == 0:
+        return json.loads(out), '', taken
+    try:
+        return None, json.loads(err)['error'], taken
+    except ValueError:
+        return None, '%r %s' % (status, err), taken
+
+
+def pipes():
+    """A core from a pipe: the same answer, and no more read than needed."""
+    image = synthetic(3000, 100, 8)
+    big = (0x7f9000000000, bytes(64 << 20))
+    data = core(image.memory(SLOT + (1 << 20)) + [HEAP, big])
+    write(data)
+    wanted, _error = tool('x.core')
+    value, error, taken = pipe(data)
+    if value:
+        value['title'] = wanted['title']
+    ok(value and not differences(value, wanted), 'a core from a pipe', error)
+    ok(taken < 8 << 20, 'a pipe is read as far as the table: %d of %d bytes'
+       % (taken, len(data)))
+    value, error, _taken = pipe(data[:data.find(b'PYATTD') + 200000])
+    ok(value and value['damage']['lost'] > 0 and
+       0 < value['totals']['samples'] < 3000, 'a cut pipe gives what it has',
+       error)
+    high = the_image(self=0x7f8000000000).memory(0x7f7000000000)
+    value, error, _taken = pipe(core(high + [HEAP]))
+    ok(error == 'no-table', 'a table before its directory: said', error)
+    value, error, _taken = pipe(core([HEAP, STACK]))
+    ok(error == 'no-table', 'a pipe without a table', error)
+    value, error, _taken = pipe(b'')
+    ok(error == 'truncated', 'an empty pipe', error)
+    os.mkfifo('fifo')
+    status, _out, err = common.run([PROGRAM, 'core', 'fifo', '--timeout',
+                                    '0.2s'], seconds=20)
+    ok(status == 57, 'a pipe that nobody writes to', status, err)
+
+
+def extraction():
+    """-o keeps the image; every reader says the same of it."""
+    write(core(synthetic(500, 40, 2, hostile=True).memory() + [HEAP]))
+    wanted, _error = tool('x.core')
+    status, out, err = common.run([PROGRAM, 'core', 'x.core', '-o',
+                                   'x.image'])
+    ok(status == 0 and 'x.image' in out, 'core -o', err)
+    value, error = common.report_of_tool('x.image')
+    ok(value and not differences(value['rows'], wanted['rows']),
+       'report of the kept image', error)
+    value, error = common.report_of_tool('x.core')
+    ok(value and value['source'] == 'core' and
+       not differences(value, wanted), 'report FILE takes a core', error)
+    status, _out, err = common.run([PROGRAM, 'core', 'x.core', '-o',
+                                    'x.image'])
+    ok(status == 94, 'nothing is overwritten', status, err)
+    source = memory.FileImage.open('x.image')
+    table = decode.Table(source, discover.open_snapshot(source))
+    ok(not differences(json.loads(json.dumps(rows_of(table)['rows'])),
+                       wanted['rows']), 'the decoder in Python reads it')
+
+
+def sparse():
+    """A core of 10 GiB with holes: fast, as nothing is scanned."""
+    pieces = the_image(self=0x7f8000000000).memory(0x7f8100000000)
+    data = bytearray(core(pieces + [(0x10000000, b'', 10 << 30)]))
+    at = 64
+    while struct.unpack_from('<I', data, at)[0] != 1 or \
+            struct.unpack_from('<Q', data, at + 40)[0] != 10 << 30:
+        at += 56
+    end = (len(data) + 4095) // 4096 * 4096
+    struct.pack_into('<Q', data, at + 8, end)
+    struct.pack_into('<Q', data, at + 32, 10 << 30)
+    write(bytes(data))
+    os.truncate('x.core', end + (10 << 30))
+    start = time.time()
+    table, _search = read('x.core')
+    seconds = time.time() - start
+    ok(isinstance(table, decode.Table) and seconds < 1,
+       'a sparse core of 10 GiB: %.3f s' % seconds, table)
+    start = time.time()
+    value, error = tool('x.core')
+    seconds = time.time() - start
+    ok(value and seconds < 1, 'the tool: %.3f s' % seconds, error)
+    os.unlink('x.core')
+
+
 def not_cores():
     for name, data in (('empty', b''), ('short', b'\x7fELF'),
                        ('text', b'hello world ' * 100),
@@ -351,7 +460,11 @@ def main():
     in_flight()
     not_cores()
     truncation()
-    if not program_works():
+    if program_works():
+        extraction()
+        pipes()
+        sparse()
+    else:
         skip('the tool on the same cores', 'no program')
     done()
 
