@@ -22,6 +22,8 @@ PROMISED = {
     "rate": ["--pid"],
     "detach": ["--pid"],
     "list": [],
+    "core": ["--group-by", "--of", "--sort", "--limit", "--output", "--force", "--address", "--full"],
+    "gdb": [],
 }
 SHORT = {"--output": "-o", "--quiet": "-q", "--verbose": "-v", "--pid": "-p"}
 
