@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What preflight decides from facts alone: versions out of text, the sentence
+ * for a missing permission, names made harmless, the table of system calls.
+ */
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "injector/arch.h"
+#include "injector/diag.h"
+#include "injector/permission.h"
+#include "injector/python.h"
+#include "tests/unit/unit.h"
+
+static void test_version(void **state)
+{
+	(void)state;
+	assert_int_equal(pa_python_parse_version("3.8.18 (default, x"),
+			 0x030812f0);
+	assert_int_equal(pa_python_parse_version("3.13.0rc2+ (main"),
+			 0x030d00c2);
+	assert_int_equal(pa_python_parse_version("3.15.0a7 (main"), 0x030f00a7);
+	assert_int_equal(pa_python_parse_version("3.15.0b1 (main"), 0x030f00b1);
+	assert_int_equal(pa_python_parse_version("2.7.18 ("), 0x020712f0);
+	assert_int_equal(pa_python_parse_version("3.9.2+ ("), 0x030902f0);
+	assert_int_equal(pa_python_parse_version("3.9.2"), 0);
+	assert_int_equal(pa_python_parse_version("3.9 (x"), 0);
+	assert_int_equal(pa_python_parse_version("3.900.1 (x"), 0);
+	assert_int_equal(pa_python_parse_version("3.9.2x (x"), 0);
+	assert_int_equal(pa_python_parse_version(""), 0);
+	assert_int_equal(pa_python_parse_version("3."), 0);
+}
+
+static void test_escape(void **state)
+{
+	char out[16];
+
+	(void)state;
+	assert_string_equal(pa_escape("gdb", out, sizeof out), "gdb");
+	assert_string_equal(pa_escape("\x1b[2J", out, sizeof out), "\\x1b[2J");
+	assert_string_equal(pa_escape("a\n\xe2", out, sizeof out),
+			    "a\\x0a\\xe2");
+	assert_string_equal(pa_escape("0123456789abcdef", out, sizeof out),
+			    "012345678...");
+	assert_string_equal(pa_escape("", out, sizeof out), "");
+}
+
+static struct pa_permission_facts plain(void)
+{
+	return (struct pa_permission_facts){
+		.pid = 4711, .our_uid = 1000, .our_gid = 1000,
+		.uid = { 1000, 1000, 1000, 1000 },
+		.gid = { 1000, 1000, 1000, 1000 },
+		.yama = -1, .may_read = true, .same_user_namespace = true,
+	};
+}
+
+static void expect(const struct pa_permission_facts *facts, const char *part)
+{
+	struct pa_diag diag;
+
+	assert_int_equal(pa_permission_explain(facts, &diag),
+			 PA_E_NOT_PERMITTED);
+	if (!strstr(diag.text, part))
+		fail_msg("\"%s\" lacks \"%s\"", diag.text, part);
+	assert_true(diag.hint[0]);
+	assert_int_equal(pa_permission_explain(facts, NULL),
+			 PA_E_NOT_PERMITTED);
+}
+
+static void test_permission(void **state)
+{
+	struct pa_permission_facts f = plain();
+
+	(void)state;
+	f.yama = 1;
+	expect(&f, "ptrace_scope is 1");
+	f.yama = 2;
+	expect(&f, "ptrace_scope is 2");
+	f.yama = 3;
+	expect(&f, "nobody may trace");
+	f = plain();
+	f.uid[1] = 0;
+	expect(&f, "belongs to user 0, and you are user 1000");
+	f = plain();
+	f.not_dumpable = true;
+	expect(&f, "non-dumpable");
+	f = plain();
+	f.same_user_namespace = false;
+	expect(&f, "another user namespace");
+	f = plain();
+	f.our_uid = 0;
+	expect(&f, "lacks CAP_SYS_PTRACE");
+	f = plain();
+	expect(&f, "security module");
+}
+
+static void test_calls(void **state)
+{
+	(void)state;
+	assert_int_equal(pa_arch_call(SYS_futex).kind, PA_CALL_WAIT);
+	assert_int_equal(pa_arch_call(SYS_io_uring_enter).kind, PA_CALL_NEVER);
+	assert_int_equal(pa_arch_call(SYS_epoll_pwait).timeout, 3);
+	assert_true(pa_arch_call(SYS_epoll_pwait).recomputed);
+	assert_int_equal(pa_arch_call(SYS_recvfrom).kind, PA_CALL_STREAM);
+	assert_int_equal(pa_arch_call(SYS_getpid).kind, PA_CALL_OTHER);
+	assert_int_equal(pa_arch_call(-1).kind, PA_CALL_OTHER);
+}
+
+static void test_stub(void **state)
+{
+	size_t size;
+	const uint8_t *stub = pa_arch_stub(&size);
+	uint64_t length, mask = 0;
+
+	(void)state;
+	assert_memory_equal(stub, PA_STUB_MARK, 8);
+	memcpy(&length, stub + 8, sizeof length);
+	assert_int_equal(length, size);
+	assert_true(size < 1024);
+	assert_int_equal(pa_arch_vector_mask(&mask), 0);
+	assert_int_equal(mask & 3, 3);	/* x87 and SSE always */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_version),
+		cmocka_unit_test(test_escape),
+		cmocka_unit_test(test_permission),
+		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_stub),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
