@@ -3,14 +3,13 @@
  * `attach`: preflight, load, wait for the payload's answer; or, where one is
  * attached already, change what can be changed.
  */
-#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client/command.h"
@@ -216,44 +215,130 @@ static int answer_table(struct pa_command *command,
 	return pa_command_flush(command);
 }
 
+/* ---- signals ---- */
+
+static volatile sig_atomic_t interrupted;	/* the signal, or 0 */
+
+static void note_signal(int number)
+{
+	interrupted = number;
+}
+
+static void fill_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+}
+
+/* They end the attach, and it is undone; see undo().  Without SA_RESTART,
+ * so that waits see them.  What the caller ignores stays ignored. */
+static void catch_signals(void)
+{
+	struct sigaction act = { .sa_handler = note_signal }, old;
+	sigset_t set;
+
+	fill_signals(&set);
+	for (int i = 1; i < NSIG; i++)
+		if (sigismember(&set, i) == 1 && !sigaction(i, NULL, &old) &&
+		    old.sa_handler == SIG_DFL)
+			sigaction(i, &act, NULL);
+}
+
+/* Is a payload about to start in there? */
+static bool is_starting(pid_t pid)
+{
+	struct pa_directory directory;
+	uint64_t at = 0;
+
+	return pa_process_has_thread(pid) ||
+		(!pa_target_find_directory(pid, &at, &directory, NULL) &&
+		 at && (directory.state == PA_STATE_STARTING ||
+			directory.state == PA_STATE_ATTACHED));
+}
+
+/*
+ * Interrupted: the process may have been committed to finish the attach
+ * without us.  Wait until it did, or gave up, and detach: nothing of ours is
+ * to begin after we ended.  Bounded by --timeout; where nothing shows that
+ * it ever began, by SIGN_NS.
+ */
+#define SIGN_NS ((uint64_t)300000000)
+
+static int undo(struct pa_command *command, struct pa_wire *wire)
+{
+	const struct timespec pause = { 0, 5000000 };
+	uint64_t patience = pa_now_ns() + SIGN_NS;
+	pid_t pid = command->args.pid;
+	struct pa_status last;
+	bool began = false;
+
+	while (wire->fd < 0 && pa_now_ns() < command->deadline_ns) {
+		bool starting = is_starting(pid);
+
+		began |= starting;
+		if (!starting && (began || pa_now_ns() > patience))
+			break;
+		if (starting)
+			pa_discover(pid, command->deadline_ns, wire, &last,
+				    NULL);
+		nanosleep(&pause, NULL);
+	}
+	if (wire->fd >= 0) {
+		wire->deadline_ns = pa_now_ns() + SIGN_NS * 10;
+		pa_detach_wire(wire, &last, NULL);
+	}
+	pa_fail(&command->diag, PA_E_FAILED, "interrupted: process %d is not "
+		"attached", (int)pid);
+	snprintf(command->diag.hint, sizeof command->diag.hint,
+		 "nothing was left behind");
+	return PA_E_FAILED;
+}
+
 /* ---- --for ---- */
 
 /* Until the time is over, a signal came, or the process ended. */
-static int wait_for(struct pa_command *command, const sigset_t *signals)
+static int wait_for(struct pa_command *command)
 {
-	int pidfd = (int)syscall(SYS_pidfd_open, command->args.pid, 0);
-	struct pollfd fds[] = {
-		{ .fd = signalfd(-1, signals, SFD_CLOEXEC),
-		  .events = POLLIN },
-		{ .fd = pidfd, .events = POLLIN },
+	struct pollfd fd = {
+		.fd = (int)syscall(SYS_pidfd_open, command->args.pid, 0),
+		.events = POLLIN,
 	};
 	uint64_t end = pa_now_ns() + command->args.for_ns, now;
+	sigset_t set, old;
 	int n = 0;
 
-	while (n <= 0 && (now = pa_now_ns()) < end) {
-		uint64_t ms = (end - now + 999999) / 1000000;
+	fill_signals(&set);
+	sigprocmask(SIG_BLOCK, &set, &old);
+	while (!n && !interrupted && (now = pa_now_ns()) < end) {
+		uint64_t left = end - now;
+		struct timespec time = {
+			(time_t)(left / 1000000000),
+			(long)(left % 1000000000),
+		};
 
-		n = poll(fds, 2, ms > 1000000 ? 1000000 : (int)ms);
+		n = ppoll(&fd, 1, &time, &old);
 	}
-	for (int i = 0; i < 2; i++)
-		if (fds[i].fd >= 0)
-			close(fds[i].fd);
-	if (n > 0 && fds[1].revents)
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	if (fd.fd >= 0)
+		close(fd.fd);
+	if (n > 0)
 		return pa_fail(&command->diag, PA_E_EXITED, "process %d ended "
 			       "while it was sampled",
 			       (int)command->args.pid);
+	interrupted = 0;
 	return 0;
 }
 
-static int sample_for(struct pa_command *command, struct pa_wire *wire,
-		      const sigset_t *signals)
+static int sample_for(struct pa_command *command, struct pa_wire *wire)
 {
 	struct pa_status last;
 	int err, report;
 
 	/* An idle connection would be let go by the payload. */
 	pa_wire_close(wire);
-	err = wait_for(command, signals);
+	err = wait_for(command);
 	command->deadline_ns = pa_now_ns() + command->args.timeout_ns;
 	if (!err)
 		err = pa_command_connect(command, wire, &last);
@@ -268,27 +353,23 @@ static int sample_for(struct pa_command *command, struct pa_wire *wire,
 
 int pa_cmd_attach(struct pa_command *command)
 {
-	struct attached a;
 	struct pa_wire wire = { .fd = -1 };
-	sigset_t signals, old;
+	struct attached a;
 	int err;
 
 	memset(&a, 0, sizeof a);
-	/* ^C waits until all is done or all is undone; both are bounded by
-	 * --timeout.  SIGKILL is safe at any instant (injector.h). */
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGHUP);
-	sigprocmask(SIG_BLOCK, &signals, &old);
+	catch_signals();
 	err = attach_or_connect(command, &wire, &a);
+	if (interrupted && !a.already) {
+		err = undo(command, &wire);
+		command->signal = interrupted;
+	}
 	if (!err && command->args.format == PA_FORMAT_JSON)
 		err = answer_json(command, &wire, &a);
 	else if (!err)
 		err = answer_table(command, &wire, &a);
 	if (!err && command->args.for_ns)
-		err = sample_for(command, &wire, &signals);
+		err = sample_for(command, &wire);
 	pa_wire_close(&wire);
-	sigprocmask(SIG_SETMASK, &old, NULL);
 	return err;
 }

@@ -22,6 +22,7 @@ struct pa_command {
 	struct pa_args args;
 	uint64_t begin_ns, deadline_ns;	/* CLOCK_MONOTONIC */
 	struct pa_diag diag;
+	int signal;		/* that ended the verb, 0 = none */
 };
 
 int pa_cmd_attach(struct pa_command *command);

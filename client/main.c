@@ -238,5 +238,10 @@ int main(int argc, char **argv)
 	if (err)
 		status = print_error(err, &command.diag, json);
 	pa_args_free(&command.args);
+	if (command.signal) {
+		/* Whoever started us sees what ended us. */
+		signal(command.signal, SIG_DFL);
+		raise(command.signal);
+	}
 	return status;
 }
