@@ -47,6 +47,7 @@ static void after_fork_in_parent(void)
 
 static void stamp_child(struct pa_directory *d)
 {
+	memset(d->socket, 0, sizeof d->socket);
 	d->parent_pid = d->pid;
 	d->pid = pa_getpid();
 	d->start_time = pa_process_start_time();
@@ -55,7 +56,6 @@ static void stamp_child(struct pa_directory *d)
 	d->hooks = PA_HOOKS_OFF;
 	d->server_tid = 0;
 	d->clients = 0;
-	memset(d->socket, 0, sizeof d->socket);
 	pa_store_seal_identity();
 }
 
@@ -63,12 +63,13 @@ static void after_fork_in_child(void)
 {
 	uint8_t busy = busy_before;
 
+	/* first what others see: it still names the parent's socket */
+	stamp_child(pa_store_directory());
 	pa_store_lock_reset();
 	pa_life_reset();
 	pa_hooks_remove();
 	pa_threads_forget_locked();
 	pa_server_in_child();
-	stamp_child(pa_store_directory());
 	pa_tls.busy = busy;
 }
 

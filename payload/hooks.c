@@ -33,7 +33,9 @@ static unsigned saved_count[PA_DOMAIN_COUNT];
 /* Our hooks are somewhere in the chain of the domain. */
 static bool in_chain[PA_DOMAIN_COUNT];
 static uint32_t owner_pid;
-static uint64_t calls_seen;
+/* when they were not to be seen in the chain for the first time */
+static bool unseen;
+static uint64_t calls_when_unseen;
 
 bool pa_hooks_same_process(void)
 {
@@ -291,20 +293,40 @@ static uint64_t calls_now(void)
 	return totals.calls;
 }
 
+/*
+ * Not to be seen in the chain: below a wrapper of another kind, or dropped.
+ * Calls that still arrive, since that was noticed or within a moment, tell.
+ */
+static enum pa_image_hooks state_by_calls(void)
+{
+	uint64_t now = calls_now();
+
+	if (!unseen) {
+		unseen = true;
+		calls_when_unseen = now;
+	}
+	for (int i = 0; i < 3 && now == calls_when_unseen; i++) {
+		pa_sleep_ns(1000000);
+		now = calls_now();
+	}
+	if (now == calls_when_unseen)
+		return PA_HOOKS_BYPASSED;
+	calls_when_unseen = now;
+	return PA_HOOKS_ON;
+}
+
 enum pa_image_hooks pa_hooks_state(void)
 {
-	uint64_t before = calls_seen;
 	bool reached = true;
 
 	if (pa_python_api.is_finalizing && pa_python_api.is_finalizing())
 		return PA_HOOKS_ON;	/* nobody may be asked any more */
-	calls_seen = calls_now();
 	for (int d = 0; d < PA_DOMAIN_COUNT; d++)
 		reached = reached && reached_by_ctx(d);
-	if (reached)
-		return PA_HOOKS_ON;
-	/* a wrapper of another kind: do calls still arrive? */
-	return calls_seen != before ? PA_HOOKS_ON : PA_HOOKS_BYPASSED;
+	if (!reached)
+		return state_by_calls();
+	unseen = false;
+	return PA_HOOKS_ON;
 }
 
 /* ---- taking out ---- */
