@@ -159,6 +159,8 @@ static void fill_identity(struct pa_directory *d)
 	d->flags &= PA_FLAG_LOW_SLOT;
 	if (pa_python_free_threaded())
 		d->flags |= PA_FLAG_FREE_THREADED;
+	if (!pa_process_in_executable(pa_python_base()))
+		d->flags |= PA_FLAG_SHARED_LIBPYTHON;
 	if (options.flags & PA_START_FOLLOW_FORK)
 		d->flags |= PA_FLAG_FOLLOW_FORK;
 	pa_store_seal_identity();

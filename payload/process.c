@@ -4,6 +4,7 @@
  */
 #include <fcntl.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "payload/process.h"
@@ -79,6 +80,14 @@ uint32_t pa_process_coredump_filter(void)
 
 	slurp("/proc/self/coredump_filter", text, sizeof text);
 	return (uint32_t)number(text, 16);
+}
+
+bool pa_process_in_executable(const void *base)
+{
+	uintptr_t headers = getauxval(AT_PHDR);
+
+	/* the program headers follow the ELF header, in its first page */
+	return headers && (headers & ~(uintptr_t)4095) == (uintptr_t)base;
 }
 
 void pa_process_boot_id(uint8_t id[16])

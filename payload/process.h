@@ -6,11 +6,15 @@
 #ifndef PA_PAYLOAD_PROCESS_H
 #define PA_PAYLOAD_PROCESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 uint64_t pa_process_rss(void);		/* bytes */
 uint64_t pa_process_start_time(void);	/* field 22 of stat, clock ticks */
 uint32_t pa_process_coredump_filter(void);
 void pa_process_boot_id(uint8_t id[16]);
+
+/* Is the module that begins at `base` the program itself? */
+bool pa_process_in_executable(const void *base);
 
 #endif /* PA_PAYLOAD_PROCESS_H */
