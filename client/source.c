@@ -57,6 +57,9 @@ int pa_source_live(struct pa_wire *wire, struct pa_image *image,
 
 /* ---- files ---- */
 
+/* How long a pipe may be without a writer. */
+#define WRITER_MS 1000
+
 struct input {
 	const char *path;
 	int fd;
@@ -72,13 +75,20 @@ static int read_failed(const struct input *in, int error)
 		       strerror(error));
 }
 
-static int wait_for_more(const struct input *in)
+/* Data or an end within a time, at most until the deadline? */
+static int poll_input(const struct input *in, uint64_t most_ms)
 {
 	struct pollfd fd = { .fd = in->fd, .events = POLLIN };
-	uint64_t now = pa_now_ns();
-	int left = now >= in->deadline_ns ? 0 :
-		(int)((in->deadline_ns - now) / 1000000 % 1000000000);
-	int n = poll(&fd, 1, left);
+	uint64_t now = pa_now_ns(), left = 0;
+
+	if (now < in->deadline_ns)
+		left = (in->deadline_ns - now) / 1000000 + 1;
+	return poll(&fd, 1, (int)(left < most_ms ? left : most_ms));
+}
+
+static int wait_for_more(const struct input *in)
+{
+	int n = poll_input(in, 1000000);
 
 	if (n > 0 || (n < 0 && errno == EINTR))
 		return 0;
@@ -131,8 +141,8 @@ static int check_kind(const struct input *in)
 	if (pa_image_has_magic(in->bytes, in->length))
 		return 0;
 	if (!n)
-		return pa_fail(in->diag, PA_E_TRUNCATED, "%s is empty",
-			       in->path);
+		return pa_fail(in->diag, PA_E_TRUNCATED, "%s is empty, or "
+			       "nobody writes to it", in->path);
 	if (n < 16 && !memcmp(in->bytes, PA_IMAGE_MAGIC, n))
 		return pa_fail(in->diag, PA_E_TRUNCATED, "%s is cut short "
 			       "after %zu bytes", in->path, n);
@@ -155,7 +165,9 @@ static int open_input(struct input *in)
 	if (S_ISDIR(st.st_mode))
 		return read_failed(in, EISDIR);
 	/* Without a writer yet a read would say that it ends here. */
-	return S_ISFIFO(st.st_mode) ? wait_for_more(in) : 0;
+	if (S_ISFIFO(st.st_mode))
+		poll_input(in, WRITER_MS);
+	return 0;
 }
 
 static void name_file(struct pa_diag *diag, const char *path)
