@@ -10,6 +10,8 @@
 #ifndef PA_PAYLOAD_STORE_INTERNAL_H
 #define PA_PAYLOAD_STORE_INTERNAL_H
 
+#include <string.h>
+
 #include "payload/store.h"
 
 /* What is ours beside the arena: the bitmap, the directory, the payload's
@@ -103,6 +105,15 @@ struct pa_store {
 };
 extern struct pa_store pa_store;
 
+/* Not __builtin_popcount: that may call a function of libgcc. */
+static inline uint32_t pa_popcount(uint64_t x)
+{
+	x -= x >> 1 & 0x5555555555555555ull;
+	x = (x & 0x3333333333333333ull) + (x >> 2 & 0x3333333333333333ull);
+	x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0full;
+	return (uint32_t)(x * 0x0101010101010101ull >> 56);
+}
+
 /* ---- store_map.c ---- */
 
 /* Areas, capacities and pointers for memory_max bytes at `base`; the bytes
@@ -154,6 +165,12 @@ static inline void pa_site_end(struct pa_site *site)
 	__atomic_store_n(&site->seq, site->seq + 1, __ATOMIC_RELEASE);
 }
 
+static inline void pa_raise_to(double *value, double least)
+{
+	if (*value < least)
+		*value = least;
+}
+
 /* ---- store_live.c, store_thin.c ---- */
 
 /* The Horvitz-Thompson weights of one sample. */
@@ -180,7 +197,54 @@ bool pa_thin_make_room(void);
 bool pa_thin_keeps(uint64_t id, uint64_t size, uint64_t from, uint64_t rate,
 		   uint32_t *luck);
 
-/* ---- store_rebuild.c ---- */
+/* ---- store_index.c ---- */
+
+/* Where an address's entry is; false: where it would be put. */
+bool pa_index_find(uint64_t address, uint32_t *entry);
+/* Enter an address that is not there, and set its bit. */
+void pa_index_put(uint64_t address, uint32_t slot);
+/* Take out an entry that was found; its bit goes if nobody shares it. */
+void pa_index_remove(uint64_t address, uint32_t entry);
+
+/* ---- store_keep.c ---- */
+
+/* Strings are marked in granules of 4 bytes. */
+#define PA_GRAIN 4u
+
+struct pa_rebuild {
+	struct pa_marks sites, strings, frames, nodes;
+	uint32_t half[PA_SET_KINDS + 1];
+	uint32_t names;		/* strings marked */
+	struct pa_site *new_sites;
+	char *new_strings;
+	struct pa_frame *new_frames;
+	struct pa_node *new_nodes;
+};
+
+/* Mark what stays, and count the ranks. */
+void pa_keep_choose(struct pa_rebuild *rebuild);
+
+static inline bool pa_is_marked(const struct pa_marks *m, uint32_t i)
+{
+	return m->bits[i >> 6] >> (i & 63) & 1;
+}
+
+/* The number of marked elements before one: its new index. */
+static inline uint32_t pa_rank_of(const struct pa_marks *m, uint32_t i)
+{
+	return m->rank[i >> 6]
+		+ pa_popcount(m->bits[i >> 6] & ((1ull << (i & 63)) - 1));
+}
+
+static inline uint32_t pa_grains_of(uint32_t offset)
+{
+	uint32_t length;
+
+	memcpy(&length, pa_store.strings + offset, 4);
+	return 1 + (length + PA_GRAIN - 1) / PA_GRAIN;
+}
+
+/* ---- store_sets.c ---- */
 
 /* Write a descriptor set of the directory for the regions of `set`, with the
  * counts already stored, and make it the valid one. */
@@ -210,15 +274,6 @@ static inline uint64_t pa_mix(uint64_t x)
 static inline uint32_t pa_scale(uint32_t hash, uint32_t n)
 {
 	return (uint32_t)((uint64_t)hash * n >> 32);
-}
-
-/* Not __builtin_popcount: that may call a function of libgcc. */
-static inline uint32_t pa_popcount(uint64_t x)
-{
-	x -= x >> 1 & 0x5555555555555555ull;
-	x = (x & 0x3333333333333333ull) + (x >> 2 & 0x3333333333333333ull);
-	x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0full;
-	return (uint32_t)(x * 0x0101010101010101ull >> 56);
 }
 
 #endif /* PA_PAYLOAD_STORE_INTERNAL_H */

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The live table: dense records that never move, so that a reader of a core
- * or a snapshot copy sees each of them once; and a private index to find one
- * by its address.  The index is ordered by the bitmap's bit, which makes
- * "does another live sample share this bit?" a look at one run of entries
- * instead of a count kept for each bit.
+ * or a snapshot copy sees each of them once.  store_index.c finds one by its
+ * address, store_thin.c makes room.
  */
 #include <string.h>
 #include <time.h>
@@ -13,11 +11,7 @@
 #include "payload/store_internal.h"
 #include "payload/sys.h"
 
-#define BITS 19			/* lg of the bits in the bitmap */
-#define TAG_REST (32 - BITS)	/* bits of a tag that tell addresses apart */
 #define HASHED offsetof(struct pa_live, address)
-
-uint64_t pa_store_bitmap[8192] __attribute__((aligned(64)));
 
 /* ---- weights ---- */
 
@@ -33,12 +27,6 @@ void pa_weigh(uint64_t size, uint64_t rate, struct pa_weight *w)
 	w->bytes_variance = w->bytes * w->bytes_max;
 }
 
-static void raise_to(double *value, double least)
-{
-	if (*value < least)
-		*value = least;
-}
-
 static void add_allocated(struct pa_site *s, const struct pa_weight *w)
 {
 	struct pa_directory *d = pa_store.directory;
@@ -46,16 +34,16 @@ static void add_allocated(struct pa_site *s, const struct pa_weight *w)
 	s->allocated_samples++;
 	s->allocated_bytes += w->bytes;
 	s->allocated_bytes_variance += w->bytes_variance;
-	raise_to(&s->allocated_bytes_weight_max, w->bytes_max);
+	pa_raise_to(&s->allocated_bytes_weight_max, w->bytes_max);
 	s->allocated_objects += w->objects;
 	s->allocated_objects_variance += w->objects_variance;
-	raise_to(&s->allocated_objects_weight_max, w->objects_max);
+	pa_raise_to(&s->allocated_objects_weight_max, w->objects_max);
 	d->estimated_bytes += w->bytes;
 	d->estimated_bytes_variance += w->bytes_variance;
-	raise_to(&d->estimated_bytes_weight_max, w->bytes_max);
+	pa_raise_to(&d->estimated_bytes_weight_max, w->bytes_max);
 	d->estimated_objects += w->objects;
 	d->estimated_objects_variance += w->objects_variance;
-	raise_to(&d->estimated_objects_weight_max, w->objects_max);
+	pa_raise_to(&d->estimated_objects_weight_max, w->objects_max);
 }
 
 static void add_live(struct pa_site *s, const struct pa_weight *w)
@@ -63,7 +51,7 @@ static void add_live(struct pa_site *s, const struct pa_weight *w)
 	s->live_samples++;
 	s->live_bytes += w->bytes;
 	s->live_objects += w->objects;
-	raise_to(&s->peak_bytes, s->live_bytes);
+	pa_raise_to(&s->peak_bytes, s->live_bytes);
 }
 
 /* Rounding errors of many samples end where the site is empty. */
@@ -72,108 +60,6 @@ static void take_live(struct pa_site *s, const struct pa_weight *w)
 	s->live_samples--;
 	s->live_bytes = s->live_samples ? s->live_bytes - w->bytes : 0;
 	s->live_objects = s->live_samples ? s->live_objects - w->objects : 0;
-}
-
-/* ---- the bitmap ---- */
-
-/* The number of the bit that pa_store_maybe_hot tests. */
-static uint32_t bit_of(uint64_t address)
-{
-	uint64_t line = ((address >> 13) * 0x9e3779b97f4a7c15ull) >> 54;
-
-	return (uint32_t)(line << 9 | (address >> 4 & 511));
-}
-
-static void bit_put(uint32_t bit, bool value)
-{
-	uint64_t *word = &pa_store_bitmap[bit >> 6];
-	uint64_t mask = 1ull << (bit & 63);
-	uint64_t old = __atomic_load_n(word, __ATOMIC_RELAXED);
-
-	__atomic_store_n(word, value ? old | mask : old & ~mask,
-			 __ATOMIC_RELAXED);
-}
-
-/* ---- the index ---- */
-
-/* The bit, scattered by an odd factor so that neighbours lie apart, then
- * some of the address. */
-static uint32_t tag_of(uint64_t address)
-{
-	uint32_t bit = bit_of(address) * 0x9e3779b1u & ((1u << BITS) - 1);
-
-	return bit << TAG_REST
-		| (uint32_t)(pa_mix(address) & ((1u << TAG_REST) - 1));
-}
-
-static uint32_t next_entry(uint32_t i)
-{
-	return i + 1 == pa_store.capacity.live_slots ? 0 : i + 1;
-}
-
-static uint32_t home_of(uint32_t tag)
-{
-	return pa_scale(tag, pa_store.capacity.live_slots);
-}
-
-/* Where an address's entry is; false: where it would be put. */
-static bool find_entry(uint64_t address, uint32_t *entry)
-{
-	uint32_t tag = tag_of(address), i = home_of(tag);
-
-	for (;; i = next_entry(i)) {
-		uint64_t e = pa_store.live_index[i];
-
-		*entry = i;
-		if (!e)
-			return false;
-		if (e >> 32 == tag
-		    && pa_store.live[(uint32_t)e].address == address)
-			return true;
-	}
-}
-
-/* Close the hole at i: later entries of the run move up as far as their
- * home allows. */
-static void remove_entry(uint32_t i)
-{
-	uint32_t n = pa_store.capacity.live_slots;
-	uint32_t j = i;
-
-	for (;;) {
-		uint64_t e;
-		uint32_t home;
-
-		j = next_entry(j);
-		e = pa_store.live_index[j];
-		if (!e)
-			break;
-		home = home_of((uint32_t)(e >> 32));
-		/* may e stand at i?  only if home is not in (i, j] */
-		if ((j + n - home) % n >= (j + n - i) % n) {
-			pa_store.live_index[i] = e;
-			i = j;
-		}
-	}
-	pa_store.live_index[i] = 0;
-}
-
-/* Does any live sample have this address's bit? */
-static bool bit_shared(uint64_t address)
-{
-	uint32_t low = tag_of(address) & ~((1u << TAG_REST) - 1);
-	uint32_t i = home_of(low);
-	uint32_t last = home_of(low | ((1u << TAG_REST) - 1));
-
-	for (bool passed = false;; i = next_entry(i)) {
-		uint64_t e = pa_store.live_index[i];
-
-		if (e && ((uint32_t)(e >> 32) ^ low) >> TAG_REST == 0)
-			return true;
-		passed |= i == last;
-		if (!e && passed)
-			return false;
-	}
 }
 
 /* ---- records ---- */
@@ -249,13 +135,10 @@ static void enter(const struct pa_live *record, const struct pa_weight *w,
 		  bool is_new)
 {
 	struct pa_site *site = &pa_store.sites[record->site];
-	uint32_t slot = take_slot(), entry;
+	uint32_t slot = take_slot();
 
 	write_record(slot, record);
-	find_entry(record->address, &entry);
-	pa_store.live_index[entry] = (uint64_t)tag_of(record->address) << 32
-		| slot;
-	bit_put(bit_of(record->address), true);
+	pa_index_put(record->address, slot);
 	pa_store.directory->samples_live++;
 	pa_site_begin(site);
 	if (is_new) {
@@ -278,9 +161,7 @@ static void drop_entry(uint32_t slot, uint32_t entry)
 	take_live(site, &w);
 	pa_site_end(site);
 	free_slot(slot);
-	remove_entry(entry);
-	if (!bit_shared(address))
-		bit_put(bit_of(address), false);
+	pa_index_remove(address, entry);
 	pa_store.directory->samples_live--;
 	pa_store.removed++;
 }
@@ -289,7 +170,7 @@ void pa_live_drop(uint32_t slot)
 {
 	uint32_t entry;
 
-	if (find_entry(pa_store.live[slot].address, &entry))
+	if (pa_index_find(pa_store.live[slot].address, &entry))
 		drop_entry(slot, entry);
 }
 
@@ -354,7 +235,7 @@ bool pa_store_remove_locked(uint64_t address, struct pa_live *removed)
 {
 	uint32_t entry, slot;
 
-	if (!pa_store.running || !address || !find_entry(address, &entry))
+	if (!pa_store.running || !address || !pa_index_find(address, &entry))
 		return false;
 	slot = (uint32_t)pa_store.live_index[entry];
 	if (removed) {
