@@ -171,7 +171,7 @@ static int pick_verb(int *argc, char **argv, const struct verb **verb,
 	*verb = find_verb("attach");
 	while (at < *argc && is_one_of(plain, argv[at]))
 		at++;
-	if (at == *argc)
+	if (at >= *argc)
 		return pa_fail(diag, PA_E_USAGE, "a PID or a verb is missing");
 	word = argv[at];
 	if (word[0] == '-' || pa_is_number(word))

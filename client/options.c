@@ -491,7 +491,7 @@ bool pa_args_want_json(int argc, char **argv)
 {
 	bool json = false;
 
-	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+	for (int i = 1; i < argc && argv[i] && strcmp(argv[i], "--"); i++) {
 		const char *format = NULL;
 
 		if (!strcmp(argv[i], "--json"))
