@@ -58,8 +58,8 @@ void pa_python_gil_release(void);
 /*
  * Compare our walk of the other threads' frames with the public API.  Needs
  * the GIL; the cyclic collector is off meanwhile; bounded in threads and
- * frames.  True: stacks may be believed.  3.8 always says true here: its
- * comparison is made at the first sample (pa_python_capture_locked).
+ * frames.  True: stacks may be believed.  On 3.8, which has less API, the
+ * first sample is compared once more (pa_python_capture_locked).
  * text: why not, for the status.
  */
 bool pa_python_self_test(char *text, size_t text_size);

@@ -84,6 +84,8 @@ static void find_calls(void)
 #undef FIND
 	c->runtime = find("_PyRuntime", "");
 	c->code_type = find("PyCode_Type", "");
+	c->frame_type = find("PyFrame_Type", "");
+	c->none = find("_Py_NoneStruct", "");
 }
 
 /* What every supported version exports. */
@@ -98,8 +100,9 @@ static bool complete(void)
 	       c->eval_frame && c->frame_line && c->interpreter_main &&
 	       c->thread_first && c->thread_next && c->gil_ensure &&
 	       c->gil_release && c->code_empty && c->code_line &&
-	       c->attribute && c->encoded && c->bytes_data && c->bytes_size &&
-	       c->as_long && c->forget && c->error_clear;
+	       c->attribute && c->text && c->encoded && c->bytes_data && c->bytes_size &&
+	       c->as_long && c->keep && c->forget &&
+	       c->frame_type && c->none && c->error_clear;
 }
 
 /* ---- the version ---- */

@@ -35,12 +35,14 @@
 	C(code_line, int, (void *code, int place), "PyCode_Addr2Line", "") \
 	C(attribute, void *, (void *object, const char *name),		\
 	  "PyObject_GetAttrString", "")					\
+	C(text, void *, (const char *utf8), "PyUnicode_FromString", "")	\
 	C(encoded, void *, (void *text, const char *encoding,		\
 			    const char *errors),			\
 	  "PyUnicode_AsEncodedString", "")				\
 	C(bytes_data, char *, (void *bytes), "PyBytes_AsString", "")	\
 	C(bytes_size, ptrdiff_t, (void *bytes), "PyBytes_Size", "")	\
 	C(as_long, long, (void *number), "PyLong_AsLong", "")		\
+	C(keep, void, (void *object), "Py_IncRef", "")			\
 	C(forget, void, (void *object), "Py_DecRef", "")		\
 	C(error_clear, void, (void), "PyErr_Clear", "")			\
 	C(gc_disable, int, (void), "PyGC_Disable", "")			\
@@ -53,6 +55,8 @@ struct pa_python_calls {
 #undef PA_CALL_MEMBER
 	const char *runtime;	/* &_PyRuntime */
 	const char *code_type;	/* &PyCode_Type */
+	const char *frame_type;	/* &PyFrame_Type */
+	const char *none;	/* Py_None */
 };
 
 extern struct pa_python_calls pa_python_calls;

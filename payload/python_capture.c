@@ -252,6 +252,7 @@ uint32_t pa_python_capture_locked(int domain, unsigned frames_max, bool *full)
 	count = pa_frames_walk(thread, frames, frames_max ? frames_max : 1,
 			       &deeper);
 	if (pa_python_compare_first && domain != PA_DOMAIN_RAW &&
+	    thread == pa_python_calls.thread_unchecked() &&
 	    !first_agrees(thread, count)) {
 		pa_python_stacks_off();
 		return 0;

@@ -135,7 +135,7 @@ static void look_at_instruction(struct look *look)
 static struct look look_at(const char *gil)
 {
 	const struct pa_layout *l = &pa_layout;
-	struct look look = { .locked = 0 };
+	struct look look = { .locked = 1 };	/* what cannot be seen does not move */
 
 	if (!gil)
 		return look;

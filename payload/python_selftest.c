@@ -8,6 +8,7 @@
  */
 #include "payload/python.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <time.h>
 
@@ -18,14 +19,11 @@
 
 #define THREADS_MAX 64u
 #define FRAMES_MAX 32u
+#define SOUND_MAX 16u	/* frames looked at with care ... */
+#define SOUND_THREADS 4u	/* ... in so many threads */
 #define TIME_MAX 20000000ull	/* ns; what was compared by then counts */
 
-#define PROBE_FILE "<pyattach self-test>"
-#define PROBE_NAME "probe"
-#define PROBE_LINE 4711
-
 static struct pa_python_frame ours[FRAMES_MAX];
-static char name_buffer[PA_NAME_MAX];
 
 /* ---- the text of a mismatch ---- */
 
@@ -53,115 +51,159 @@ static void add_number(struct text *text, unsigned long number)
 	add(text, p);
 }
 
-/* The API says -1 where a line is not known. */
-static uint32_t known(int line)
-{
-	return line > 0 ? (uint32_t)line : 0;
-}
-
-/* ---- one code object ---- */
-
-/* A str attribute against the str object that we read. */
-static bool same_name(void *object, const char *attribute, const char *str)
-{
-	const struct pa_python_calls *c = &pa_python_calls;
-	struct pa_characters characters = pa_name_characters(str);
-	void *theirs = c->attribute(object, attribute), *encoded = NULL;
-	uint32_t length;
-	const char *name = pa_name_utf8(&characters, name_buffer, &length);
-	bool same = false;
-
-	if (theirs)
-		encoded = c->encoded(theirs, "utf-8", "surrogatepass");
-	if (encoded && length < PA_NAME_MAX - 3)
-		same = c->bytes_size(encoded) == (ptrdiff_t)length &&
-		       memcmp(c->bytes_data(encoded), name, length) == 0;
-	else if (encoded)	/* cut: its length says enough */
-		same = c->bytes_size(encoded) >= (ptrdiff_t)length;
-	if (encoded)
-		c->forget(encoded);
-	if (theirs)
-		c->forget(theirs);
-	if (!theirs || !encoded)
-		c->error_clear();
-	return same;
-}
-
-static const char *compare_names(void *code)
-{
-	const struct pa_layout *l = &pa_layout;
-	const char *name = l->qualified ? "co_qualname" : "co_name";
-
-	if (!same_name(code, "co_filename",
-		       pa_field_pointer(code, l->code_file)))
-		return "file";
-	if (!same_name(code, name, pa_field_pointer(code, l->code_name)))
-		return "function";
-	return NULL;
-}
-
 /* ---- one frame ---- */
 
-/* A tracer may have set the line that the API tells; then the instruction
- * itself must agree. */
-static bool same_instruction(void *frame, void *code,
-			     const struct pa_python_frame *own, uint32_t line)
+/* The instruction, as the frame's attribute tells it: in bytes. */
+static bool same_place(void *frame, int32_t place, long *last)
 {
 	const struct pa_python_calls *c = &pa_python_calls;
 	void *number = c->attribute(frame, "f_lasti");
-	long last, place = own->place;
 
 	if (!number) {
 		c->error_clear();
 		return false;
 	}
-	last = c->as_long(number);
+	*last = c->as_long(number);
 	c->forget(number);
-	if (pa_layout.place == PA_PLACE_POINTER && place >= 0)
+	if (place > 0 && pa_layout.place == PA_PLACE_POINTER)
 		place *= 2;
-	return (last < 0 ? -1 : last) == place &&
-	       known(c->code_line(code, (int)last)) == line;
+	return (*last < 0 ? -1 : *last) == place;
 }
 
-/* The field that differs, or NULL. */
-static const char *compare_frame(void *frame,
+static const char *compare_frame(void *frame, void *code,
 				 const struct pa_python_frame *own)
 {
 	const struct pa_python_calls *c = &pa_python_calls;
-	void *code = c->frame_code(frame);
-	const char *field = NULL;
+	const char *field;
 	uint32_t line;
+	long last;
 
-	if (code != own->code) {
-		field = "code object";
-	} else {
-		line = pa_code_line(own->code, own->place);
-		if (known(c->frame_line(frame)) != line &&
-		    !same_instruction(frame, code, own, line))
-			field = "line";
-		else
-			field = compare_names(code);
-	}
-	if (code)
-		c->forget(code);
-	return field;
+	if (code != own->code)
+		return "code object";
+	field = pa_compare_code(code);
+	if (field)
+		return field;
+	if (!same_place(frame, own->place, &last))
+		return "instruction";
+	/* the line of a traced frame may be what its tracer has set */
+	line = pa_code_line(own->code, own->place);
+	if (pa_known_line(c->frame_line(frame)) != line &&
+	    pa_known_line(c->code_line(code, (int)last)) != line)
+		return "line";
+	return NULL;
+}
+
+/* ---- frames by the API; 3.8 lacks it, but its frames are objects ---- */
+
+static void *first_frame(void *thread)
+{
+	const struct pa_python_calls *c = &pa_python_calls;
+	const char *frame;
+
+	if (c->thread_frame)
+		return c->thread_frame(thread);
+	frame = pa_frames_innermost(thread);
+	if (frame)
+		c->keep((void *)frame);
+	return (void *)frame;
+}
+
+static void *code_of(void *frame)
+{
+	const struct pa_python_calls *c = &pa_python_calls;
+
+	return c->frame_code ? c->frame_code(frame) :
+			       c->attribute(frame, "f_code");
+}
+
+static void *caller_of(void *frame)
+{
+	const struct pa_python_calls *c = &pa_python_calls;
+	void *back;
+
+	if (c->frame_back)
+		return c->frame_back(frame);
+	back = c->attribute(frame, "f_back");
+	if (back != c->none)
+		return back;
+	c->forget(back);
+	return NULL;
 }
 
 /* ---- one thread ---- */
 
-static const char *compare_thread(void *thread, unsigned *compared)
+static bool is_type(const char *object, const char *type)
+{
+	const char *found;
+
+	return pa_safe_read(object + pa_layout.object_type, &found,
+			    sizeof(found)) && found == type;
+}
+
+/* Does this look like a frame, as far as can be seen without a bad read? */
+static bool frame_is_sound(const char *frame)
+{
+	const struct pa_layout *l = &pa_layout;
+	uint8_t owner = 0;
+	uintptr_t code;
+
+	if (!pa_safe_read(frame + l->frame_code, &code, sizeof(code)))
+		return false;
+	if (l->frame_owner != PA_NONE &&
+	    !pa_safe_read(frame + l->frame_owner, &owner, sizeof(owner)))
+		return false;
+	if (l->place != PA_PLACE_POINTER &&
+	    !is_type(frame, pa_python_calls.frame_type))
+		return false;
+	code &= ~(uintptr_t)l->code_tag;
+	return is_type((const char *)code, pa_python_calls.code_type) ||
+	       (l->frame_owner != PA_NONE && owner >= l->owner_native);
+}
+
+/*
+ * Before frames are followed as the layout says: a build with other structures
+ * is found out here without a bad read.
+ */
+static bool chain_is_sound(const char *thread)
+{
+	const struct pa_layout *l = &pa_layout;
+	bool indirect = l->thread_cframe != PA_NONE;
+	const char *frame = thread;
+
+	if (indirect && !pa_safe_read(thread + l->thread_cframe, &frame,
+				      sizeof(frame)))
+		return false;
+	if (frame && !pa_safe_read(frame + (indirect ? l->cframe_frame :
+					    l->thread_frame),
+				   &frame, sizeof(frame)))
+		return false;
+	for (unsigned i = 0; frame && i < SOUND_MAX; i++)
+		if (!frame_is_sound(frame) ||
+		    !pa_safe_read(frame + l->frame_previous, &frame,
+				  sizeof(frame)))
+			return false;
+	return true;
+}
+
+static const char *compare_thread(void *thread, bool careful,
+				  unsigned *compared)
 {
 	const struct pa_python_calls *c = &pa_python_calls;
 	const char *field = NULL;
 	unsigned count, i = 0;
-	void *frame, *back;
+	void *frame, *back, *code;
 	bool deeper;
 
+	if (careful && !chain_is_sound(thread))
+		return "list";
 	count = pa_frames_walk(thread, ours, FRAMES_MAX, &deeper);
-	for (frame = c->thread_frame(thread); frame && i < count && !field;
+	for (frame = first_frame(thread); frame && i < count && !field;
 	     frame = back, i++) {
-		field = compare_frame(frame, &ours[i]);
-		back = c->frame_back(frame);
+		code = code_of(frame);
+		field = compare_frame(frame, code, &ours[i]);
+		if (code)
+			c->forget(code);
+		back = caller_of(frame);
 		c->forget(frame);
 	}
 	if (!field && (i < count || (frame && !deeper)))
@@ -188,9 +230,14 @@ static const char *compare_threads(unsigned *compared)
 	uint64_t end = now() + TIME_MAX;
 	const char *field = NULL;
 
+	if (own && (uint64_t)pa_field_long(own, pa_layout.thread_id) !=
+		   (uint64_t)pthread_self())
+		return "thread";
+
 	for (unsigned i = 0; thread && i < THREADS_MAX && !field; i++) {
 		if (thread != own)
-			field = compare_thread(thread, compared);
+			field = compare_thread(thread, i < SOUND_THREADS,
+					       compared);
 		if (now() > end)
 			break;
 		thread = c->thread_next(thread);
@@ -198,40 +245,7 @@ static const char *compare_threads(unsigned *compared)
 	return field;
 }
 
-/* ---- no frame to compare ---- */
-
-/* A code object of our own: names, first line and line table at least. */
-static const char *compare_probe(void)
-{
-	const struct pa_python_calls *c = &pa_python_calls;
-	const char *field, *type;
-	void *code = c->code_empty(PROBE_FILE, PROBE_NAME, PROBE_LINE);
-
-	if (!code) {
-		c->error_clear();
-		return NULL;
-	}
-	type = pa_field_pointer(code, pa_layout.object_type);
-	if (type != c->code_type)
-		field = "type";
-	else if (pa_code_line(code, -1) != PROBE_LINE ||
-		 pa_code_line(code, 0) != known(c->code_line(code, 0)))
-		field = "line";
-	else
-		field = compare_names(code);
-	c->forget(code);
-	return field;
-}
-
 /* ---- contract ---- */
-
-/* Frames of other threads may be looked at: they stand still. */
-static bool frames_comparable(void)
-{
-	return pa_layout.frames_have_api && !pa_layout.free_threaded &&
-	       pa_python_calls.thread_frame && pa_python_calls.frame_code &&
-	       pa_python_calls.frame_back;
-}
 
 bool pa_python_self_test(char *text, size_t text_size)
 {
@@ -241,12 +255,15 @@ bool pa_python_self_test(char *text, size_t text_size)
 	unsigned compared = 0;
 	bool collecting;
 
+	pa_compare_begin();
 	collecting = c->gc_disable && c->gc_enable && c->gc_disable();
 	pa_python_compare_first = !pa_layout.frames_have_api;
-	if (frames_comparable())
+	if (!pa_layout.free_threaded)	/* else the others do not stand still */
 		field = compare_threads(&compared);
 	if (!field && !compared)
-		field = compare_probe();
+		field = pa_compare_probe();
+	if (!field && !pa_compare_texts())
+		field = "text";
 	if (collecting)
 		c->gc_enable();
 	if (!field) {

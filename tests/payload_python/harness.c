@@ -250,6 +250,23 @@ API int pt_init(void)
 	return pa_python_init();
 }
 
+#define NAME(name) #name,
+API const char *pt_field_names[64] = { PA_LAYOUT_OFFSETS(NAME) };
+
+/* Move an offset of the layout; false: the version has no such field. */
+API int pt_shift_field(int index, int by)
+{
+	uint32_t *field[] = {
+#define FIELD(name) &pa_layout.name,
+		PA_LAYOUT_OFFSETS(FIELD)
+	};
+
+	if (*field[index] == PA_NONE)
+		return 0;
+	*field[index] += (uint32_t)by;
+	return 1;
+}
+
 /* As if _PyRuntime were the bytes at `runtime`; spoils the layout. */
 API int pt_pick(uint32_t version, const void *runtime)
 {

@@ -40,7 +40,9 @@ def run(interpreter, harness, options, environment):
     if root:
         inside = tempfile.mkdtemp(prefix='pa-layer-', dir=root + '/tmp')
         harness = shutil.copy(harness, inside)
-        worker = shutil.copy(worker, inside)
+        for part in glob.glob(os.path.join(HERE, 'layer_*.py')):
+            shutil.copy(part, inside)
+        worker = os.path.join(inside, 'layer_worker.py')
         harness, worker = ('/' + os.path.relpath(p, root)
                            for p in (harness, worker))
         command = ['chroot', root]

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""The bounded taking of the GIL, and the self-test with it."""
+import ctypes
+import gc
+import re
+import sys
+import threading
+import time
+
+from layer_base import *
+from layer_lines import branches
+from layer_names import named
+
+
+# ---- the GIL and the self-test ----
+
+GIL_TIMEOUT, FINALISING = -51, -30
+
+
+def take(timeout_ms, work, delay_ms=0):
+    """(result, waited s, self-test passed, its text)"""
+    waited, passed = ctypes.c_uint64(), ctypes.c_int()
+    text = ctypes.create_string_buffer(128)
+    H.pt_gil_start(timeout_ms, delay_ms)
+    work()
+    end = time.monotonic() + timeout_ms / 1000 + 30
+    while not H.pt_gil_done() and time.monotonic() < end:
+        time.sleep(0.002)
+    if not H.pt_gil_done():
+        return 'stuck', 0, 0, ''
+    result = H.pt_gil_result(ctypes.byref(waited), ctypes.byref(passed), text)
+    return result, waited.value / 1e9, passed.value, text.value.decode()
+
+
+def thread_states():
+    count = 0
+    interp = ctypes.pythonapi.PyInterpreterState_Main
+    interp.restype = ctypes.c_void_p
+    first = ctypes.pythonapi.PyInterpreterState_ThreadHead
+    first.restype, first.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    after = ctypes.pythonapi.PyThreadState_Next
+    after.restype, after.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    t = first(interp())
+    while t:
+        count += 1
+        t = after(t)
+    return count
+
+
+def spin_one_instruction(seconds):
+    def forever():
+        while True: pass
+    t = threading.Timer(seconds, ctypes.pythonapi.PyThreadState_SetAsyncExc,
+                        (ctypes.c_ulong(threading.get_ident()),
+                         ctypes.py_object(KeyError)))
+    t.start()
+    try:
+        forever()
+    except KeyError:
+        pass
+    t.join()
+
+
+def spin(seconds):
+    end = time.monotonic() + seconds
+    x = 0
+    while time.monotonic() < end:
+        for i in range(10000):
+            x += i
+
+
+def spin_calls(seconds):
+    end = time.monotonic() + seconds
+
+    def f(x):
+        return x + 1
+    while time.monotonic() < end:
+        for i in range(1000):
+            f(i)
+
+
+@group
+def gil():
+    H.pt_watch(0, 1, 0, 0)
+    before = thread_states()
+    for name, work, most in (
+            ('sleeping', lambda: time.sleep(0.2), 0.1),
+            ('spinning', lambda: spin(0.4), 0.35),
+            ('calling', lambda: spin_calls(0.4), 0.35),
+            ('one_instruction', lambda: spin_one_instruction(0.5), 0.4)):
+        for attempt in range(3):    # the machine may be busy
+            r, waited, passed, text = take(2000, work)
+            if waited < most:
+                break
+        report(r == 0 and passed and waited < most, 'gil_' + name,
+               '%s in %.1f ms: %s' % (r, waited * 1e3, text))
+    for name, work in (
+            ('c_call', lambda: P.pt_sleep),
+            ('c_call_busy', lambda: P.pt_spin)):
+        for attempt in range(3):
+            r, waited, passed, text = take(300, lambda: work()(1500), 50)
+            if waited < 0.6:
+                break
+        report(r == GIL_TIMEOUT and 0.29 < waited < 0.6, 'gil_' + name,
+               '%s in %.1f ms' % (r, waited * 1e3))
+    # within one bytecode; whoever looks before it begins has to wait it out
+    for i in range(5):
+        r, waited, passed, text = take(300, lambda: sum(range(6 * 10 ** 7)),
+                                       50)
+        if r == GIL_TIMEOUT and waited < 0.6:
+            break
+    report(r == GIL_TIMEOUT and waited < 0.6, 'gil_one_bytecode',
+           '%s in %.1f ms' % (r, waited * 1e3))
+    r, waited, passed, text = take(5000, lambda: P.pt_cancel_later(200, 2500),
+                                   50)
+    report(r == GIL_TIMEOUT and waited < 2, 'gil_cancel',
+           '%s in %.1f ms' % (r, waited * 1e3))
+    ts = [threading.Thread(target=spin, args=(1.0,)) for i in range(3)]
+    [t.start() for t in ts]
+    worst = 0
+    for i in range(5):
+        r, waited, passed, text = take(3000, lambda: None)
+        worst = max(worst, waited)
+        if r or not passed:
+            break
+    [t.join() for t in ts]
+    report(r == 0 and passed, 'gil_contended',
+           '%s, worst %.1f ms: %s' % (r, worst * 1e3, text))
+    report(thread_states() == before, 'gil_no_thread_state_left',
+           '%d then %d' % (before, thread_states()))
+
+
+@group
+def self_test():
+    H.pt_watch(0, 1, 0, 0)
+    stop = threading.Event()
+    up = threading.Semaphore(0)
+
+    def park(n):
+        if n:
+            return park(n - 1)
+        up.release()
+        stop.wait()
+
+    def gen():
+        up.release()
+        stop.wait()
+        yield 1
+    odd = named('odd\udc80\u20ac', 'f\U0001f40d')
+    space = {'T': lambda: (up.release(), stop.wait(), 1)[2]}
+    odd = type(odd)(odd.__code__, space)
+    ts = [threading.Thread(target=park, args=(i,)) for i in range(64)]
+    ts += [threading.Thread(target=lambda: list(gen())),
+           threading.Thread(target=odd),
+           threading.Thread(target=lambda: sorted([1, 2],
+                                                  key=lambda i: park(1) or i))]
+    [t.start() for t in ts]
+    [up.acquire() for t in ts]
+    for enabled in (True, False):
+        (gc.enable if enabled else gc.disable)()
+        r, waited, passed, text = take(3000, lambda: None)
+        report(r == 0 and passed and gc.isenabled() == enabled,
+               'self_test_gc_%s' % ('on' if enabled else 'off'),
+               '%s in %.2f ms' % (text, H.pt_tested_ns() / 1e6))
+    gc.enable()
+    if V >= (3, 9) and not FT:
+        report(int(re.findall(r'\d+', text)[0]) > 300, 'self_test_many', text)
+    # traced threads: the line of the API comes from the tracer
+    sys.settrace(lambda *a: None)
+    r, waited, passed, text = take(3000, lambda: None)
+    sys.settrace(None)
+    report(r == 0 and passed, 'self_test_traced', text)
+    stop.set()
+    [t.join() for t in ts]
+    for i in times(100):
+        r, waited, passed, text = take(3000, lambda: branches(i))
+        if r or not passed:
+            break
+    report(r == 0 and passed, 'self_test_repeated', '%s %s' % (r, text))
+    report(H.pt_stacks_on(), 'stacks_still_on')
+
+
+@group
+def finalisers():
+    """Garbage cycles abound: none may be collected in our thread."""
+    ran, mine = set(), threading.get_ident()
+
+    class Trap:
+        def __init__(self):
+            self.me = self
+
+        def __del__(self):
+            ran.add(threading.get_ident())
+    gc.collect()
+    old = gc.get_threshold()
+    gc.set_threshold(1, 1, 1)
+    gc.disable()
+    for i in times(30):
+        for k in range(50):
+            Trap()
+        gc.enable()
+
+        def deep(n):
+            if n:
+                return deep(n - 1)
+            gc.disable()
+            for k in range(50):
+                Trap()
+            gc.enable()
+            take(3000, lambda: time.sleep(0.01))
+        deep(20)
+        gc.disable()
+    gc.enable()
+    gc.set_threshold(*old)
+    gc.collect()
+    report(ran == {mine}, 'finalisers', 'ran in %d threads' % len(ran))
