@@ -27,7 +27,7 @@ from rows import read_rows  # noqa: E402
 from tool import Tool, error_list  # noqa: E402
 
 # The order in which groups run: what everything rests on comes first.
-GROUPS = ["truth", "exact", "detach", "rate", "blocked", "finalisers", "threads",
+GROUPS = ["truth", "exact", "detach", "rate", "faults", "blocked", "finalisers", "threads",
           "names", "badinput", "clients", "files", "hostile", "forks", "exits", "tracemalloc_",
           "allocators", "thinning", "swap"]
 

@@ -21,7 +21,7 @@ CASES = ["--group", "exact", "--group", "detach", "--case", "nothing_is_left",
 
 def may_trace():
     """'' if a child that did nothing to invite it can be seized."""
-    child = subprocess.Popen([PYTHON, "-c", "input()"], stdin=subprocess.PIPE)
+    child = subprocess.Popen([PYTHON, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
     libc = ctypes.CDLL(None, use_errno=True)
     libc.ptrace.argtypes = [ctypes.c_long] * 4
     try:

@@ -40,10 +40,10 @@ def no_such_process(context):
 
 def not_python(context):
     with bystander(["cat"]) as process:
-        error = context.tool.refused("not-python", "attach", process.pid)
+        error = context.tool.refused("not-python", "attach", process.pid,
+                                     *context.tool.attach_options())
         require(str(process.pid) in error["message"], "the pid in the message", error)
         require_equal(process.poll(), None, "cat lives on")
-    context.tool.refused("not-python", "attach", 1)
 
 
 def kernel_thread(context):
@@ -65,7 +65,8 @@ def old_interpreters(context):
         with bystander([found[0], "-c", "import sys; sys.stdout.write('x'); "
                         "sys.stdout.flush(); sys.stdin.read()"]) as process:
             process.stdout.read(1)
-            error = context.tool.refused(word, "attach", process.pid)
+            error = context.tool.refused(word, "attach", process.pid,
+                                         *context.tool.attach_options())
             require(version in error["message"], "the version in the message", error)
             require_equal(process.poll(), None, "python %s lives on" % version)
     if missing:

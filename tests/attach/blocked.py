@@ -104,20 +104,23 @@ def ctrl_c_leaves_nothing(context):
             target.attached = answer.status == 0
 
 
-def unattended(context, how, wait):
+def unattended(context, how, wait, *held):
     """Status and output of targets/ending.py without us."""
-    key = "ending %s" % how
+    key = "ending %s %s" % (how, held)
     if key not in context.shared:
-        context.shared[key] = ending(context, how, wait, None)
+        context.shared[key] = ending(context, how, wait, None, *held)
     return context.shared[key]
 
 
-def ending(context, how, wait, during):
-    """Run targets/ending.py; `during(target)` is called while it works."""
-    with context.target("ending.py", how, wait, unchanged=False,
+def ending(context, how, wait, during, *held):
+    """Run targets/ending.py; `during(target)` is called while it works, or
+    while it holds the GIL."""
+    with context.target("ending.py", how, wait, *held, unchanged=False,
                         text=True) as target:
         target.process.stdin.write(b"\n")
         target.process.stdin.flush()
+        if held:
+            require_equal(target.read_line(), b"holding", "line of the target")
         if during:
             during(target)
         output = target.rest(30)
@@ -155,5 +158,27 @@ def target_ends_meanwhile(context):
     context.note(", ".join("%s %d" % o for o in sorted(outcomes.items())))
 
 
+def ends_while_an_attach_waits(context):
+    """The GIL is held, an attach waits for it or has given up; then the
+    target exits, forks or execs at once."""
+    tool = context.tool
+    words = {}
+    for how in ("return", "exit", "_exit", "daemons", "late", "forks", "spawns", "exec",
+                "term"):
+        alone = unattended(context, how, 0, 300)
+        for timeout in ("0.1s", "8s"):
+            def attach(target):
+                answer = tool.run("attach", target.pid, *tool.attach_options(), "--timeout",
+                                  timeout, "--rate", "4KiB", "--format", "json")
+                word = "attached" if answer.status == 0 else answer.error["error"]
+                words[word] = words.get(word, 0) + 1
+                require(timeout == "8s" or answer.status != 0, "no time, yet attached", answer)
+
+            with_us = ending(context, how, 0, attach, 300)
+            require_equal(with_us, alone, "%r after a held GIL, timeout %s" % (how, timeout))
+    context.note(", ".join("%s %d" % w for w in sorted(words.items())))
+
+
 CASES = [idle_targets, gil_is_released_in_time, timed_out_attach_acts_no_more,
-         ctrl_c_leaves_nothing, target_ends_meanwhile]
+         ctrl_c_leaves_nothing, target_ends_meanwhile,
+         ends_while_an_attach_waits]

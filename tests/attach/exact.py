@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Rate 1: every allocation is a sample, so every number is exact."""
+import os
+
 from process import require, require_equal
 
 
@@ -94,5 +96,60 @@ def low_rates_keep_frees(context):
             require(live * 4 < taken, "%d of %d samples live at %s" % (live, taken, rate))
 
 
+def tracebacks_are_whole(context):
+    """Known chains of calls, innermost first, cut where --frames says."""
+    tool = context.tool
+    for frames in (64, 3):
+        with context.target("chains.py") as target:
+            tool.attach(target, "--rate", "1", "--frames", frames)
+            chain = target.ask("chain")
+            rows = tool.report(target, "--group-by", "traceback")["rows"]
+            wanted = [[target.file, line, name] for name, line in chain]
+            stacks = [[[f["file"], f["line"], f["function"]] for f in r["stack"]]
+                      for r in rows]
+            found = [s for s in stacks if s[:1] == wanted[:1]]
+            require_equal(len(found), 1, "stacks of the chain")
+            if frames == 64:
+                require_equal(found[0][:len(wanted)], wanted, "the chain")
+                require(found[0][-1][2] == "<module>", "the outermost frame", found[0])
+            else:
+                require_equal(found[0][:3], wanted[:3], "the innermost frames")
+                require(len(found[0]) <= 4 and found[0][-1][2] == "<truncated>",
+                        "the cut", found[0])
+            deep = target.ask("recurse", 900)
+            rows = tool.report(target)["rows"]
+            row_of({"rows": rows}, target, deep)
+
+
+def groupings_agree(context):
+    """Whatever the rows stand for, they add up to the same totals."""
+    tool = context.tool
+    with context.target("maker.py") as target:
+        tool.attach(target, "--rate", "1")
+        target.ask("keep", 3000, 300)
+        target.ask("in_threads", 5, 100, 2000)
+        path = os.path.join(target.directory, "image")
+        tool.good("snapshot", target.pid, "-o", path)
+        totals = {}
+        for of in ("live", "allocated"):
+            for group in ("line", "function", "file", "traceback"):
+                report = tool.report(path, "--group-by", group, "--of", of)
+                total = report["totals"]
+                for what in ("bytes", "objects"):
+                    added = sum(r[what]["estimate"] for r in report["rows"])
+                    require_equal(round(added), round(total[what]["estimate"]),
+                                  "%s of the rows by %s" % (what, group))
+                known = totals.setdefault(of, total)
+                require_equal(total, known, "totals by %s" % group)
+        limited = tool.good("report", path, "--limit", "2")
+        require_equal(len(limited["rows"]), 2, "rows under --limit 2")
+        require_equal(limited["totals"], totals["live"], "totals under --limit")
+        for sort in ("bytes", "objects", "samples"):
+            rows = tool.report(path, "--sort", sort)["rows"]
+            values = [r[sort] if sort == "samples" else r[sort]["estimate"] for r in rows]
+            require_equal(values, sorted(values, reverse=True), "order by " + sort)
+
+
 CASES = [every_allocation_is_counted, frees_are_seen, realloc_moves_the_record,
-         totals_agree, low_rates_keep_frees]
+         totals_agree, low_rates_keep_frees,
+         tracebacks_are_whole, groupings_agree]

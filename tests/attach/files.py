@@ -25,11 +25,14 @@ def damaged_snapshots(context):
         require_equal(good["source"], "image", "source")
         bad = os.path.join(directory, "bad.image")
 
-        def refused(content, what, words=("damaged", "truncated", "not-an-image",
-                                          "future-image")):
+        words = ("damaged", "truncated", "not-an-image", "future-image")
+
+        def refused(content, what, harmless=False):
             with open(bad, "wb") as f:
                 f.write(content)
-            answer = tool.run("report", bad, "--format", "json")
+            answer = tool.run("report", bad, "--limit", "0", "--format", "json")
+            if answer.status == 0 and harmless and answer.json == good:
+                return	# a bit that means nothing
             require(answer.status in [tool.status_of[w] for w in words],
                     what + " must be refused", answer)
             require(answer.error["error"] in words, what, answer)
@@ -44,8 +47,9 @@ def damaged_snapshots(context):
                 bit %= 8 * 4096	# half of them in the directory
             changed = bytearray(data)
             changed[bit // 8] ^= 1 << (bit % 8)
-            refused(bytes(changed), "bit %d of byte %d flipped" % (bit % 8, bit // 8))
-        for start in (0, 4096, len(data) // 2):
+            refused(bytes(changed), "bit %d of byte %d flipped" % (bit % 8, bit // 8),
+                    harmless=True)
+        for start in (0, len(data) // 2, len(data) - 5000):
             refused(data[:start] + bytes(4096) + data[start + 4096:], "zeroed page")
         tool.still_served(target)
 

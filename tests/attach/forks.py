@@ -56,12 +56,12 @@ def requests_between_forks(context):
 
 
 def other_ways_to_a_child(context):
-    """subprocess, posix_spawn, system, multiprocessing's pool."""
+    """subprocess, posix_spawn, system, multiprocessing."""
     with context.target("forking.py") as target:
         context.tool.attach(target, "--rate", "4KiB")
         require_equal(target.ask("spawn", 10), "good", "spawned programs")
         for _ in range(3):
-            require_equal(target.ask("pool", 3), 10000, "answer of the pool")
+            require_equal(target.ask("pool", 3), 30000, "answer of the pool")
         wait_until(lambda: our_threads(target.pid), 5, "our thread to come back")
         context.tool.still_served(target)
 

@@ -52,9 +52,9 @@ def names_come_back(report, names):
     for name in names:
         if not name or len(name) > 4096:
             continue
-        require(shown(name) in files, "file name %r is missing" % name, sorted(files))
+        require(shown(name) in files, "file name %r is missing" % name, sorted(map(str, files)))
         require(shown(name) in functions, "function name %r is missing" % name)
-    require([f for f in files if f.startswith("LLLL")], "the long name is missing")
+    require([f for f in files if f and f.startswith("LLLL")], "the long name is missing")
 
 
 def every_view_is_harmless(context):

@@ -186,3 +186,59 @@ def traced():
     finally:
         sys.setprofile(None)
     check('traced', least=100)
+
+
+@group
+def forked():
+    """A child walks its own stacks, also after its threads are gone."""
+    import os
+    import warnings
+    warnings.simplefilter('ignore')
+    stop = threading.Event()
+    ts = [threading.Thread(target=stop.wait) for i in range(3)]
+    [t.start() for t in ts]
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        watch()
+        branches(0)
+        generators()
+        check('forked_child')
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    stop.set()
+    [t.join() for t in ts]
+    report(status == 0, 'forked', 'status %d' % status)
+
+
+@group
+def greenlets():
+    try:
+        import greenlet
+    except ImportError:
+        print('# skip greenlets: not installed')
+        return
+
+    def inner(n):
+        if n:
+            return inner(n - 1)
+        for i in range(5):
+            x = [None] * T()
+            greenlet.getcurrent().parent.switch()
+            y = [None] * T()
+
+    def outer(n):
+        for i in range(3):
+            g = [greenlet.greenlet(inner) for k in range(4)]
+            for k in range(6):
+                for one in g:
+                    if not one.dead:
+                        one.switch(n) if k == 0 else one.switch()
+                    z = [None] * T()
+    watch()
+    outer(3)
+    outer(20)
+    ts = [threading.Thread(target=outer, args=(k,)) for k in range(4)]
+    [t.start() for t in ts]
+    [t.join() for t in ts]
+    check('greenlets', least=100)

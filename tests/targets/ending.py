@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Says ready, works until the given moment, then ends or forks as told:
-`ending.py HOW MILLISECONDS`.  Its output and status must not depend on us."""
+`ending.py HOW MILLISECONDS [HELD]`: with HELD, a C call keeps the GIL for so
+many milliseconds just before.  Output and status must not depend on us."""
 import atexit
 import os
 import signal
@@ -10,6 +11,7 @@ import threading
 import time
 
 HOW, WAIT = sys.argv[1], int(sys.argv[2]) / 1000.0
+HELD = int(sys.argv[3]) if len(sys.argv) > 3 else 0
 
 
 def work_until(end):
@@ -67,6 +69,13 @@ def late():
     sys.exit(6)
 
 
+def hold():
+    import ctypes
+    usleep = ctypes.PyDLL(None).usleep
+    say("holding")
+    usleep(ctypes.c_uint32(HELD * 1000))
+
+
 ENDS = {
     "return": lambda: say("fell off the end"),
     "exit": lambda: sys.exit(3),
@@ -87,5 +96,7 @@ ENDS = {
 say("ready")
 sys.stdin.readline()
 work_until(time.monotonic() + WAIT)
+if HELD:
+    hold()
 say("now")
 ENDS[HOW]()

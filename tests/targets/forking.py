@@ -93,7 +93,7 @@ def spawn(times):
                              stdout=subprocess.PIPE)
         if (got.returncode, got.stdout) != (0, b"42\n"):
             return repr(got)
-        pid = os.posix_spawn(sys.executable, [sys.executable, "-S", "-c", "exit(3)"], {})
+        pid = os.posix_spawn(sys.executable, [sys.executable, "-S", "-c", "raise SystemExit(3)"], {})
         if os.waitpid(pid, 0)[1] != 3 << 8:
             return "posix_spawn"
         if os.system("exit 5") != 5 << 8:
@@ -101,12 +101,26 @@ def spawn(times):
     return "good"
 
 
+def pool_worker(pipe):
+    pipe.send([abs(x) for x in pipe.recv()])
+
+
 def pool(processes):
-    """multiprocessing by fork, the usual user of all this."""
+    """multiprocessing by fork, the usual user of all this; pipes only, for a
+    chroot has no /dev/shm for its semaphores."""
     import multiprocessing
     context = multiprocessing.get_context("fork")
-    with context.Pool(processes) as workers:
-        return sum(workers.map(abs, range(-100, 100)))
+    total = 0
+    for _ in range(processes):
+        mine, theirs = context.Pipe()
+        child = context.Process(target=pool_worker, args=(theirs,))
+        child.start()
+        mine.send(list(range(-100, 100)))
+        total += sum(mine.recv())
+        child.join()
+        if child.exitcode != 0:
+            return "exit status %r" % child.exitcode
+    return total
 
 
 def execute():

@@ -21,7 +21,7 @@ NAMES = [
     "<!-- &amp; ]]> -->",
     "\x00nul\x01\x7f\x9b31m\x85",
     "semi;colon space  end ",
-    "\ud800\udcff lone",
+    "\udcff\ud800 lone",
     "=cmd|' /C calc'!A0,comma",
     "\ufeffbom \u2028line separator \u2029",
     "%s%n%x {0} $(id) `id`",

@@ -20,7 +20,7 @@ def run(count, size):
     for _ in range(count):
         MADE[0] += 1
         name = "/srv/application/templates/generated/%d.html.py" % MADE[0]
-        KEPT.append(types.FunctionType(code.replace(co_filename=name), {})(size))
+        KEPT.append(types.FunctionType(code.replace(co_filename=name), globals())(size))
     return len(KEPT) * size
 
 
