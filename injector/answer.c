@@ -137,7 +137,7 @@ static int wait_payload(struct wait *w, uint64_t address)
 
 	w->pause_ns = POLL_FIRST_NS;
 	for (;;) {
-		struct pa_directory now;
+		struct pa_directory now = { 0 };
 		int error;
 
 		if (!pa_memory_read(&s->memory, address, &now, sizeof now) &&

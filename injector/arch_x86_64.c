@@ -55,18 +55,17 @@ _Static_assert(sizeof(struct pa_scratch) <= PA_SCRATCH_BLOCK, "scratch");
  * never removed.  It leaves by popping rax and `ret $128`, which puts rsp
  * above the red zone again and jumps in one instruction.
  */
-extern const uint8_t pa_stub_x86_64[], pa_stub_x86_64_entry[],
-	pa_stub_x86_64_end[];
+extern const uint8_t pa_stub_x86_64[];
+#define STUB_ENTRY 16	/* behind mark and length */
 
 __asm__(
 "	.pushsection .rodata\n"
 "	.balign	16\n"
-"	.globl	pa_stub_x86_64, pa_stub_x86_64_entry, pa_stub_x86_64_end\n"
-"	.hidden	pa_stub_x86_64, pa_stub_x86_64_entry, pa_stub_x86_64_end\n"
+"	.globl	pa_stub_x86_64\n"
+"	.hidden	pa_stub_x86_64\n"
 "pa_stub_x86_64:\n"
 "	.ascii	\"PYATTACH\"\n"
-"	.quad	pa_stub_x86_64_end - pa_stub_x86_64\n"
-"pa_stub_x86_64_entry:\n"
+"	.quad	.Lpa_stub_end - pa_stub_x86_64\n"
 "	pushfq\n"
 "	cld\n"
 "	push	%rbx\n	push	%rcx\n	push	%rdx\n	push	%rsi\n"
@@ -200,7 +199,7 @@ __asm__(
 "	lea	384(%rsp), %rsp\n"
 "	pop	%rax\n"
 "	ret	$128\n"
-"pa_stub_x86_64_end:\n"
+".Lpa_stub_end:\n"
 "	.popsection\n");
 
 #define DWARF_RSP 7
@@ -425,7 +424,7 @@ uint64_t pa_arch_prepare(struct pa_regs *regs, uint64_t cave,
 
 	block->resume_a = regs->raw.rax;
 	block->resume_b = regs->raw.rip;
-	regs->raw.rip = cave + (pa_stub_x86_64_entry - pa_stub_x86_64);
+	regs->raw.rip = cave + STUB_ENTRY;
 	regs->raw.rsp = at;
 	regs->raw.orig_rax = UINT64_MAX;
 	return at;
@@ -433,7 +432,10 @@ uint64_t pa_arch_prepare(struct pa_regs *regs, uint64_t cave,
 
 const uint8_t *pa_arch_stub(size_t *size)
 {
-	*size = pa_stub_x86_64_end - pa_stub_x86_64;
+	uint64_t length;
+
+	memcpy(&length, pa_stub_x86_64 + 8, sizeof length);
+	*size = length;
 	return pa_stub_x86_64;
 }
 

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "injector/proc.h"
+#include "injector/python.h"
 #include "injector/session.h"
 
 #define MEMFD_CLOEXEC 1u
@@ -96,11 +97,17 @@ int pa_session_check_alive(const struct pa_session *session)
 	struct pa_proc_stat stat;
 	int error = pa_proc_read_stat(session->dir, "stat", &stat);
 
-	if (!error && stat.state != 'Z' && stat.state != 'X' &&
-	    stat.start_time == session->target->start_time)
-		return 0;
-	return pa_fail(session->diag, PA_E_EXITED,
-		       "process %d ended meanwhile", session->target->pid);
+	if (error || stat.state == 'Z' || stat.state == 'X' ||
+	    stat.flags & PA_PF_EXITING ||
+	    stat.start_time != session->target->start_time)
+		return pa_fail(session->diag, PA_E_EXITED,
+			       "process %d ended meanwhile",
+			       session->target->pid);
+	if (session->mem >= 0 && pa_memory_is_gone(session->mem))
+		return pa_fail(session->diag, PA_E_EXITED,
+			       "process %d executed another program meanwhile",
+			       session->target->pid);
+	return 0;
 }
 
 /* Signals that would end us at a bad moment wait until we are done. */
@@ -141,6 +148,9 @@ static int open_process(struct pa_session *s)
 		return pa_fail(s->diag, PA_E_PID_REUSED,
 			       "process %d is another one than before", pid);
 	s->mem = openat(s->dir, "mem", O_RDWR | O_CLOEXEC);
+	if (s->mem < 0 && errno == ESRCH)
+		return pa_fail(s->diag, PA_E_EXITED,
+			       "process %d ended meanwhile", pid);
 	if (s->mem < 0)
 		return pa_fail(s->diag, PA_E_NOT_PERMITTED,
 			       "not permitted to trace process %d: %s", pid,
@@ -238,24 +248,14 @@ static int find_loader(struct pa_session *s)
 int pa_session_load(struct pa_session *s)
 {
 	struct pa_modules fresh;
-	struct pa_module *old = s->modules.exe, *exe;
 	int error;
 
 	pa_memory_forget(&s->memory);
 	error = pa_modules_init(&fresh, &s->memory, s->dir);
-	exe = fresh.exe;
-	if (error || !exe || !fresh.libc || !fresh.loader) {
+	if (error || !fresh.exe || !fresh.libc || !fresh.loader) {
 		pa_modules_deinit(&fresh);
-		error = pa_session_check_alive(s);
-		return error ? error :
-		       pa_fail(s->diag, PA_E_NOT_GLIBC,
+		return pa_fail(s->diag, PA_E_NOT_GLIBC,
 			       "process %d does not use glibc", s->target->pid);
-	}
-	if (old && (old->inode != exe->inode || old->device != exe->device)) {
-		pa_modules_deinit(&fresh);
-		return pa_fail(s->diag, PA_E_EXITED,
-			       "process %d executed another program meanwhile",
-			       s->target->pid);
 	}
 	pa_modules_deinit(&s->modules);
 	s->modules = fresh;
@@ -354,6 +354,21 @@ static int look_for_loaded(struct pa_session *s)
 	return 0;
 }
 
+/* Is it still the interpreter that was inspected? */
+static int check_python(struct pa_session *s)
+{
+	struct pa_python python;
+
+	if (!s->target->python_version)
+		return 0;
+	pa_python_find(&s->modules, &s->memory, &python);
+	if (python.module && python.hex == s->target->python_version)
+		return 0;
+	return pa_fail(s->diag, PA_E_EXITED,
+		       "process %d executed another program meanwhile",
+		       s->target->pid);
+}
+
 static int prepare(struct pa_session *s)
 {
 	int error = open_process(s);
@@ -362,6 +377,8 @@ static int prepare(struct pa_session *s)
 		error = look_for_loaded(s);
 	if (!error)
 		error = pa_session_load(s);
+	if (!error)
+		error = check_python(s);
 	if (!error)
 		error = fill_block(s);
 	return error;
@@ -490,6 +507,9 @@ int pa_attach(const struct pa_target *target,
 		return pa_fail(diag, PA_E_FAILED, "out of memory");
 	block_signals(&s);
 	error = run(&s);
+	/* whatever failed, it failed because of that */
+	if (error && s.dir >= 0 && pa_session_check_alive(&s))
+		error = PA_E_EXITED;
 	clean_up(&s);
 	unblock_signals(&s);
 	result->total_ns = pa_session_now() - s.started_ns;

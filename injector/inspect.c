@@ -21,12 +21,11 @@
 #include "injector/python.h"
 #include "injector/room.h"
 
-#define PF_KTHREAD 0x00200000u
-
 /* What is gathered on the way. */
 struct inspection {
 	pid_t pid;
 	int dir;
+	int mem;		/* /proc/PID/mem: opened as a question */
 	struct pa_target *target;
 	struct pa_diag *diag;
 	struct pa_proc_stat stat;
@@ -40,7 +39,8 @@ struct inspection {
 
 static int gone(const struct inspection *in)
 {
-	return pa_fail(in->diag, PA_E_EXITED, "process %d ended", in->pid);
+	return pa_fail(in->diag, PA_E_EXITED, "process %d ended or executed another program",
+		       in->pid);
 }
 
 static int open_target(struct inspection *in)
@@ -83,7 +83,7 @@ static int check_state(struct inspection *in)
 		return pa_fail(in->diag, PA_E_NO_PROCESS,
 			       "no process %d: this is a thread of process %d",
 			       in->pid, (int)in->status.tgid);
-	if (in->stat.flags & PF_KTHREAD)
+	if (in->stat.flags & PA_PF_KTHREAD)
 		return pa_fail(in->diag, PA_E_KERNEL_THREAD,
 			       "process %d is a kernel thread", in->pid);
 	if (state == 'X')
@@ -153,6 +153,19 @@ static int check_executable(struct inspection *in)
 	return 0;
 }
 
+/* Has the loader not mapped libc yet? */
+static bool is_being_loaded(const struct inspection *in)
+{
+	return !in->modules.libc && strstr(in->exe.interpreter, "ld-linux");
+}
+
+static int not_ready(struct inspection *in)
+{
+	return pa_fail(in->diag, PA_E_NOT_READY,
+		       "the program of process %d is still being loaded",
+		       in->pid);
+}
+
 static int not_python(struct inspection *in)
 {
 	const char *base = strrchr(in->exe_path, '/');
@@ -160,10 +173,8 @@ static int not_python(struct inspection *in)
 
 	if (!in->modules.count)	/* its memory is gone already */
 		return gone(in);
-	if (base && !strncmp(base, "/python", 7) && in->exe.interpreter[0] &&
-	    !in->modules.libc)
-		return pa_fail(in->diag, PA_E_NOT_READY,
-			       "process %d is still being loaded", in->pid);
+	if (base && !strncmp(base, "/python", 7) && is_being_loaded(in))
+		return not_ready(in);
 	return pa_fail(in->diag, PA_E_NOT_PYTHON,
 		       "process %d (%s) is not a CPython process", in->pid,
 		       pa_escape(*in->exe_path ? in->exe_path : in->stat.comm,
@@ -195,6 +206,8 @@ static int check_libc(struct inspection *in)
 
 	if (in->modules.libc && in->modules.loader && !musl)
 		return 0;
+	if (is_being_loaded(in))
+		return not_ready(in);
 	if (!musl && !in->modules.libc && in->exe.is_elf &&
 	    !in->exe.interpreter[0])
 		return pa_fail(in->diag, PA_E_STATIC,
@@ -281,19 +294,16 @@ static int check_room(struct inspection *in, uint64_t room)
 			     in->modules.maps.count, in->diag);
 }
 
-static int inspect(struct inspection *in, uint64_t room)
+static int check_permission(struct inspection *in)
 {
-	int error = open_target(in);
+	in->mem = pa_permission_check(in->dir, in->pid, &in->status, in->diag);
+	return in->mem < 0 ? in->mem : 0;
+}
 
-	if (!error)
-		error = read_state(in);
-	if (!error)
-		error = pa_permission_check(in->dir, in->pid, &in->status,
-					    in->diag);
-	if (!error)
-		error = pa_room_check_frozen(in->dir, in->pid, in->diag);
-	if (!error)
-		error = check_executable(in);
+static int inspect_program(struct inspection *in, uint64_t room)
+{
+	int error = check_executable(in);
+
 	if (!error)
 		error = read_modules(in);
 	if (!error)
@@ -308,6 +318,25 @@ static int inspect(struct inspection *in, uint64_t room)
 	return error ? error : check_room(in, room);
 }
 
+static int inspect(struct inspection *in, uint64_t room)
+{
+	int error = open_target(in);
+
+	if (!error)
+		error = read_state(in);
+	if (!error)
+		error = check_permission(in);
+	if (!error)
+		error = pa_room_check_frozen(in->dir, in->pid, in->diag);
+	if (error)
+		return error;
+	error = inspect_program(in, room);
+	/* what was seen of a process that ends is no reason */
+	if (error && pa_memory_is_gone(in->mem))
+		return gone(in);
+	return error;
+}
+
 int pa_target_inspect(pid_t pid, uint64_t room, struct pa_target *target,
 		      struct pa_diag *diag)
 {
@@ -319,12 +348,14 @@ int pa_target_inspect(pid_t pid, uint64_t room, struct pa_target *target,
 	memset(target, 0, sizeof *target);
 	target->pid = pid;
 	in->pid = pid;
-	in->dir = -1;
+	in->dir = in->mem = -1;
 	in->target = target;
 	in->diag = diag;
 	error = inspect(in, room);
 	pa_modules_deinit(&in->modules);
 	pa_memory_deinit(&in->memory);
+	if (in->mem >= 0)
+		close(in->mem);
 	if (in->dir >= 0)
 		close(in->dir);
 	free(in);

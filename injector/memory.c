@@ -22,6 +22,14 @@ int pa_memory_init(struct pa_memory *memory, pid_t pid, int fd)
 	return memory->pages ? 0 : -1;
 }
 
+bool pa_memory_is_gone(int fd)
+{
+	char byte;
+
+	/* any address: one that is not mapped gives an error, not an end */
+	return pread(fd, &byte, 1, PAGE) == 0;
+}
+
 void pa_memory_forget(struct pa_memory *memory)
 {
 	for (unsigned i = 0; i < memory->area_count; i++)

@@ -11,6 +11,7 @@
 #ifndef PA_INJECTOR_MEMORY_H
 #define PA_INJECTOR_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -48,6 +49,10 @@ int pa_memory_read_cached(struct pa_memory *memory, uint64_t address,
 /* Write through /proc/PID/mem, also to read-only maps: copy on write. */
 int pa_memory_write(const struct pa_memory *memory, uint64_t address,
 		    const void *buffer, size_t n);
+
+/* Has the memory that /proc/PID/mem was opened for ended?  A process that
+ * executes another program gets a new one. */
+bool pa_memory_is_gone(int fd);
 
 /* Forget all that is cached. */
 void pa_memory_forget(struct pa_memory *memory);

@@ -125,10 +125,8 @@ int pa_permission_check(int dir, pid_t pid, const struct pa_proc_status *status,
 	struct stat st;
 	int fd = openat(dir, "mem", O_RDWR | O_CLOEXEC);
 
-	if (fd >= 0) {
-		close(fd);
-		return 0;
-	}
+	if (fd >= 0)
+		return fd;
 	if (errno == ENOENT || errno == ESRCH)
 		return pa_fail(diag, PA_E_EXITED, "process %d ended", pid);
 	facts.our_uid = geteuid();

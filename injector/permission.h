@@ -8,8 +8,8 @@
 #include "injector/injector.h"
 #include "injector/proc.h"
 
-/* Ask the kernel, without touching the process.  0, PA_E_NOT_PERMITTED or
- * PA_E_EXITED. */
+/* Ask the kernel, without touching the process.  A descriptor of /proc/PID/mem
+ * (the caller's to close), or PA_E_NOT_PERMITTED or PA_E_EXITED. */
 int pa_permission_check(int dir, pid_t pid, const struct pa_proc_status *status,
 			struct pa_diag *diag);
 

@@ -151,6 +151,18 @@ static bool is_ours(int fd, off_t size, uid_t uid)
 	       st.st_size == size && st.st_uid == uid;
 }
 
+/* Fill the new file and give it away; false and errno. */
+static bool finish_copy(struct pa_place *place, int fd, uid_t uid, gid_t gid)
+{
+	if (pa_place_fill(place, fd) ||
+	    fchmod(fd, 0500))	/* whatever the umask was */
+		return false;
+	if (uid == geteuid() && gid == getegid())
+		return true;
+	/* the group matters less than the owner */
+	return !fchown(fd, uid, gid) || uid == geteuid();
+}
+
 /* Make the file in place->directory; NULL, or why not. */
 static const char *make_copy(struct pa_place *place, uid_t uid, gid_t gid)
 {
@@ -166,12 +178,7 @@ static const char *make_copy(struct pa_place *place, uid_t uid, gid_t gid)
 		place->name[0] = 0;
 		return strerror(errno);
 	}
-	if (pa_place_fill(place, fd))
-		why = strerror(errno);
-	else if (fchmod(fd, 0500))	/* whatever the umask was */
-		why = strerror(errno);
-	else if ((uid != geteuid() || gid != getegid()) &&
-		 fchown(fd, uid, gid) && uid != geteuid())
+	if (!finish_copy(place, fd, uid, gid))
 		why = strerror(errno);
 	else if (!is_ours(fd, place->size, uid))
 		why = "the copy is not what was written";

@@ -19,10 +19,13 @@
 
 #define PA_PROC_TEXT 8192	/* enough for stat, status, limits, syscall */
 
+#define PA_PF_EXITING 0x00000004u
+#define PA_PF_KTHREAD 0x00200000u
+
 /* /proc/PID/stat */
 struct pa_proc_stat {
 	char state;		/* R S D Z T t X I ... */
-	unsigned flags;		/* PF_* of the kernel */
+	unsigned flags;		/* PA_PF_* of the kernel */
 	uint64_t start_time;	/* clock ticks since boot, field 22 */
 	char comm[64];		/* as the kernel gives it: hostile */
 };
