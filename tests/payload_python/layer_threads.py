@@ -211,6 +211,9 @@ def forked():
     report(status == 0, 'forked', 'status %d' % status)
 
 
+switching = []      # what switches greenlets
+
+
 @group
 def greenlets():
     try:
@@ -227,7 +230,7 @@ def greenlets():
             greenlet.getcurrent().parent.switch()
             y = [None] * T()
 
-    def outer(n):
+    def outer(n=9):
         for i in range(3):
             g = [greenlet.greenlet(inner) for k in range(4)]
             for k in range(6):
@@ -235,6 +238,7 @@ def greenlets():
                     if not one.dead:
                         one.switch(n) if k == 0 else one.switch()
                     z = [None] * T()
+    switching.append(outer)
     watch()
     outer(3)
     outer(20)
@@ -242,3 +246,62 @@ def greenlets():
     [t.start() for t in ts]
     [t.join() for t in ts]
     check('greenlets', least=100)
+
+
+@group
+def everything():
+    """A stack for every allocation, whatever is under way: no crash."""
+    import json
+    import os
+    import subprocess
+    import weakref
+
+    class Loud:
+        def __del__(self):
+            x = [str(i) for i in range(20)]
+
+    def dying_code():
+        # the code dies with its last frame; callbacks run while it does
+        for i in range(50):
+            space = {}
+            exec('def f(): return [i for i in range(3)]', space)
+            f = space.pop('f')
+            ref = weakref.ref(f.__code__, lambda r: [str(k) for k in
+                                                     range(9)])
+            code = f.__code__.replace(
+                co_consts=f.__code__.co_consts + (Loud(),))
+            other = weakref.ref(code, lambda r: [str(k) for k in range(9)])
+            g = type(f)(code, {'range': range})
+            del code, f
+            g(), g.__code__
+            del g
+            eval(compile('[k for k in range(3)]', 'e%d' % i, 'eval'))
+
+    def work():
+        dying_code()
+        for i in range(5):
+            branches(i)
+            generators()
+            spread(i)
+            decorated(1, 2, z=3)
+        json.loads(json.dumps({str(i): [i] * 3 for i in range(200)}))
+        subprocess.call(['true'])
+    H.pt_watch(7, 0, 1 << 60, 64)
+    work()
+    ts = [threading.Thread(target=work) for k in range(3)]
+    [t.start() for t in ts]
+    [t.join() for t in ts]
+    for function in switching:
+        function()
+    child = os.fork()
+    if not child:
+        work()
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    H.pt_watch(0, 1, 0, 0)
+    count = H.pt_events()
+    full = sum(1 for i in range(0, count, 1009)
+               if H.pt_event(i, words, len(words)) and words[3] & 1)
+    H.pt_new_generation()
+    report(status == 0 and count > 10000 and not full, 'everything',
+           '%d stacks, child %d' % (count, status))
