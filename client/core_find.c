@@ -382,7 +382,7 @@ int pa_core_pick_set(const struct pa_directory *d)
 
 		crc = (uint32_t)crc32_z(crc, (const void *)set->region,
 					sizeof set->region);
-		if (crc == set->crc && set->generation &&
+		if (crc == set->crc &&
 		    set->n_regions <= PA_IMAGE_REGIONS &&
 		    (best < 0 || set->generation > d->set[best].generation))
 			best = i;

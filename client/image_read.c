@@ -286,7 +286,8 @@ static int read_region(const struct pa_reader *reader,
 	    count < 1 || count > PA_IMAGE_BYTES_MAX / region->elem_size ||
 	    (!reader->snapshot && count > region->capacity) ||
 	    (reader->snapshot && region->file_offset < PA_IMAGE_PAGE) ||
-	    region->file_offset > UINT64_MAX / 2 || want->found_size)
+	    (reader->snapshot && region->file_offset > UINT64_MAX / 2) ||
+	    want->found_size)
 		return PA_E_DAMAGED;
 	*total += count * region->elem_size;
 	if (*total > PA_IMAGE_BYTES_MAX)
@@ -379,7 +380,7 @@ const char *pa_image_string(const struct pa_image *image, uint32_t offset,
 	uint32_t n;
 
 	*length = 0;
-	if (image->n_strings < 4 || offset > image->n_strings - 4)
+	if (!offset || image->n_strings < 4 || offset > image->n_strings - 4)
 		return "";
 	memcpy(&n, image->strings + offset, sizeof n);
 	if (n > image->n_strings - 4 - offset)
@@ -392,6 +393,8 @@ static bool string_valid(const struct pa_image *image, uint32_t offset)
 {
 	uint32_t n;
 
+	if (!offset)
+		return true;	/* the empty one, whatever lies there */
 	if (image->n_strings < 4 || offset > image->n_strings - 4)
 		return false;
 	memcpy(&n, image->strings + offset, sizeof n);

@@ -123,7 +123,7 @@ def usable(full=False):
     table, _search = SESSION.table(full)
     fields = table.fields
     note = discover.note_of_state(fields, table.memory.pid, clock)
-    if not table.regions:
+    if not table.holds_samples():
         raise gdb.GdbError('No samples: %s. See `info pyattach\'.'
                            % (note or 'the table is empty'))
     return table, note

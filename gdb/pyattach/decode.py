@@ -160,10 +160,8 @@ class Table:
         for which in (0, 1):
             base = DIRECTORY.offsets['set'] + which * SET.size
             generation = SET.get(self.directory, 'generation', base)
-            if not generation:
-                continue        # never written
             if not self._set_is_valid(base):
-                self.damage.add('bad-sets')
+                self.damage.add('bad-sets', generation != 0)
             elif best is None or generation > best[0]:
                 best = (generation, which, base)
         if not self.holds_samples():
@@ -188,7 +186,8 @@ class Table:
                 continue        # a later version's
             elem_size, largest = row['elem_size'], C['IMAGE_PAGE']
             left = BYTES_MAX - sum(r.size for r in regions.values())
-            if (row['kind'] in regions or not 1 <= count <= row['capacity']
+            if (row['kind'] in regions or count < 1
+                    or not self.snapshot and count > row['capacity']
                     or not (record.size if record else 1) <= elem_size
                     or elem_size > (largest if record else 1)
                     or count * elem_size > left):
@@ -250,9 +249,11 @@ class Table:
         return self._names[offset]
 
     def has_name(self, offset):
+        if not offset:
+            return True         # the empty one, whatever lies there
         data = self.raw('STRINGS')
         if offset + 4 > len(data):
-            return not offset
+            return False
         length, = struct.unpack_from('<I', data, offset)
         return length <= len(data) - offset - 4
 
@@ -362,9 +363,11 @@ class Table:
                 number * region.elem_size)
             self._count_losses(losses)
             gone += losses
-            data = bytes(data)
             if self.snapshot:
                 crc = zlib.crc32(data, crc)
+            if not start:
+                data = data[region.elem_size:]      # element 0 is reserved
+            data = bytes(data)
             good = self._good(data, region.elem_size)
             if good:
                 yield good, region.elem_size

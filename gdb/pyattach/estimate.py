@@ -61,9 +61,11 @@ class Sum:
 
 def chi_squared(z, freedom):
     """Quantile of chi-squared; z is that of the normal distribution."""
+    if not freedom > 0:
+        return 0.0
     a = 2 / (9 * freedom)
     root = 1 - a + z * math.sqrt(a)
-    return freedom * root ** 3 if root > 0 else 0.0
+    return freedom * root * root * root if root > 0 else 0.0
 
 
 def _gamma_quantile(z, total, variance):
@@ -74,9 +76,10 @@ def _gamma_quantile(z, total, variance):
 
 
 def _interval(total, variance, unseen):
-    low = min(_gamma_quantile(-Z, total, variance), total)
-    high = max(_gamma_quantile(Z, total + unseen,
-                               variance + unseen * unseen), total)
+    low = _gamma_quantile(-Z, total, variance)
+    high = _gamma_quantile(Z, total + unseen, variance + unseen * unseen)
+    low = low if low < total else total         # also where it is no number
+    high = high if high > total else total
     if variance > 0 or unseen > 0:
         low -= total * 1e-12
         high += total * 1e-12

@@ -4,6 +4,7 @@
 As client/view_json.c writes them; what a dead process cannot say is null.
 """
 import json
+import math
 
 from . import layout, text
 from .decode import FIXED_SITES
@@ -19,8 +20,12 @@ def dumps(value):
                       separators=(',', ':'))
 
 
+def _real(value):
+    return value if math.isfinite(value) else None
+
+
 def _estimate(values):
-    return dict(zip(('estimate', 'low', 'high'), values))
+    return dict(zip(('estimate', 'low', 'high'), map(_real, values)))
 
 
 def _call(call):
@@ -56,7 +61,7 @@ def _row_json(report, row):
     value['bytes'] = _estimate(report.bytes(row.sum))
     value['objects'] = _estimate(report.objects(row.sum))
     value['samples'] = row.sum.samples
-    value['share'] = report.share(row.sum)
+    value['share'] = _real(report.share(row.sum))
     if report.of == 'live':
         value['age_ns'] = row.age_ns()
         value['oldest_ns'] = row.sum.oldest_ns
@@ -111,7 +116,7 @@ def report_json(report):
                    'objects': _estimate(report.objects(report.total)),
                    'samples': report.total.samples},
         'rest': {'rows': len(report.rows) - len(report.shown),
-                 'bytes': report.rest.bytes,
+                 'bytes': _real(report.rest.bytes),
                  'samples': report.rest.samples},
         'damage': dict(table.damage.totals(), dropped=fields['dropped']),
         'rows': [_row_json(report, row) for row in report.shown]}

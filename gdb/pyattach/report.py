@@ -51,6 +51,7 @@ class Report:
         self.group_by, self.of, self.sort = group_by, of, sort
         self.fields = fields = table.fields
         self._rows, self._keys = {}, {}
+        table.sites()           # finds the damage, also where no row needs it
         by = group_by if group_by in ('thread', 'domain') else 'site'
         live = table.live_sums(by)
         self.all_live = Sum()
