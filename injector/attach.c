@@ -254,8 +254,10 @@ int pa_session_load(struct pa_session *s)
 	error = pa_modules_init(&fresh, &s->memory, s->dir);
 	if (error || !fresh.exe || !fresh.libc || !fresh.loader) {
 		pa_modules_deinit(&fresh);
-		return pa_fail(s->diag, PA_E_NOT_GLIBC,
-			       "process %d does not use glibc", s->target->pid);
+		/* it had all that when it was inspected */
+		return pa_fail(s->diag, PA_E_EXITED,
+			       "process %d executed another program meanwhile",
+			       s->target->pid);
 	}
 	pa_modules_deinit(&s->modules);
 	s->modules = fresh;
