@@ -96,6 +96,18 @@ def low_rates_keep_frees(context):
             require(live * 4 < taken, "%d of %d samples live at %s" % (live, taken, rate))
 
 
+def interpreter_counts_stay(context):
+    """sys.getallocatedblocks() is not moved by what we sample."""
+    with context.target("maker.py") as target:
+        alone = target.ask("small_blocks", 200000)
+        for rate in ("4KiB", "256"):
+            context.tool.attach(target, "--rate", rate)
+            moved = target.ask("small_blocks", 200000)
+            require(abs(moved - alone) <= 50, "blocks of the interpreter moved by %d at %s, "
+                    "by %d without us" % (moved, rate, alone))
+            context.tool.detach(target)
+
+
 def tracebacks_are_whole(context):
     """Known chains of calls, innermost first, cut where --frames says."""
     tool = context.tool
@@ -152,4 +164,4 @@ def groupings_agree(context):
 
 CASES = [every_allocation_is_counted, frees_are_seen, realloc_moves_the_record,
          totals_agree, low_rates_keep_frees,
-         tracebacks_are_whole, groupings_agree]
+         interpreter_counts_stay, tracebacks_are_whole, groupings_agree]

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Hostile names through every view and format, and nothing is harmed."""
+import csv
+import io
 import itertools
 import json
 import os
@@ -32,6 +34,19 @@ def table(context, source, *options):
     harmless(answer.stderr, "stderr")
     require(max(len(line) for line in text.splitlines()) <= 400, "a line is endless")
     return text
+
+
+def check_csv(context, source, *options):
+    """One record a row, as many fields as names, nothing a sheet would run."""
+    answer = context.tool.run("report", source, "--limit", "0", "--format", "csv", *options)
+    require_equal(answer.status, 0, "status of the CSV " + " ".join(options))
+    text = harmless(answer.stdout.replace(b"\r\n", b"\n"), "the CSV")
+    csv.field_size_limit(1 << 24)
+    records = list(csv.reader(io.StringIO(text)))
+    require(len(records) > 1, "no records", answer)
+    require_equal({len(r) for r in records}, {len(records[0])}, "fields a record")
+    formulas = [f for r in records for f in r if f[:1] in "=+-@\t\r" and f[:1]]
+    require(not formulas, "fields that a spreadsheet would run", formulas[:3])
 
 
 def check_json(context, source, names, *options):
@@ -69,6 +84,7 @@ def every_view_is_harmless(context):
                     (str(target.pid), image), GROUPS, OTHERS):
                 options = ("--group-by", group) + other
                 table(context, source, *options)
+                check_csv(context, source, *options)
                 report = check_json(context, source, names, *options)
                 if group == "line":
                     names_come_back(report, names)

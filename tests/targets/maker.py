@@ -4,6 +4,7 @@
 bytes(n) asks the allocator for n + 33 bytes, in every version: the numbers
 of this target are exact.
 """
+import sys
 import threading
 
 import talk
@@ -50,6 +51,16 @@ def in_threads(threads, count, size):
     return keep.__code__.co_firstlineno + 4
 
 
+def small_blocks(count):
+    """How far the interpreter's own count of blocks moves while `count`
+    small blocks come and go."""
+    before = sys.getallocatedblocks()
+    for _ in range(count):
+        object()
+        bytes(40)
+    return sys.getallocatedblocks() - before
+
+
 def tracing(what):
     """tracemalloc: start, stop, or (for a number) kept bytes it sees."""
     import tracemalloc
@@ -67,4 +78,4 @@ def tracing(what):
 
 
 talk.serve(keep=keep, churn=churn, grow=grow, drop=drop, in_threads=in_threads,
-           tracing=tracing)
+           small_blocks=small_blocks, tracing=tracing)
