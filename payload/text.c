@@ -93,7 +93,9 @@ void pa_text_double(struct pa_text *text, double number)
 {
 	if (!(number > 0))	/* a sum of weights is never below 0 */
 		pa_text_string(text, "0");
-	else if (number < 1e15)
+	else if (number >= 1e12 && number < 1e15)	/* thousandths: > 2^53 */
+		digits(text, (uint64_t)(number + 0.5), 10, 1);
+	else if (number < 1e12)
 		decimals(text, number);
 	else if (number <= 1.7e308)
 		scientific(text, number);
