@@ -516,6 +516,12 @@ class Address(gdb.Parameter):
 
 # -- convenience functions
 
+def argument_of(arguments, name):
+    if len(arguments) != 1:
+        raise gdb.GdbError('Usage: $%s (ADDRESS)' % name)
+    return int(arguments[0]) & MASK
+
+
 class AtFunction(gdb.Function):
     """$_pyattach_at (ADDRESS): the start of the sampled block that covers it.
 
@@ -524,9 +530,10 @@ class AtFunction(gdb.Function):
     def __init__(self):
         gdb.Function.__init__(self, '_pyattach_at')
 
-    def invoke(self, address):
+    def invoke(self, *arguments):
+        address = argument_of(arguments, '_pyattach_at')
         table, _note = usable()
-        sample = views.find_at(table, int(address) & MASK)
+        sample = views.find_at(table, address)
         return sample.address if sample else 0
 
 
@@ -538,9 +545,10 @@ class SiteFunction(gdb.Function):
     def __init__(self):
         gdb.Function.__init__(self, '_pyattach_site')
 
-    def invoke(self, address):
+    def invoke(self, *arguments):
+        address = argument_of(arguments, '_pyattach_site')
         table, _note = usable()
-        sample = views.find_at(table, int(address) & MASK)
+        sample = views.find_at(table, address)
         return views.site_text(table, sample.site) if sample \
             else '<not sampled>'
 

@@ -1,0 +1,257 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The commands in a real gdb, on hand-made cores: what they print, what they
+refuse, help, completion, settings, convenience functions.  Every gdb has a
+time limit and is ended."""
+import json
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import common                                             # noqa: E402
+from common import differences                            # noqa: E402
+from make_core import core                                # noqa: E402
+from make_image import synthetic                          # noqa: E402
+from pyattach import (decode, discover, json_views,       # noqa: E402
+                      memory, report)
+from pyattach.layout import CONSTANTS as C                # noqa: E402
+from tap import done, ok, skip_all                        # noqa: E402
+
+HEAP = (0x555500000000, b'h' * 8192)
+COMMANDS = ('at', 'check', 'diff', 'export', 'list', 'save', 'site', 'top',
+            'tree')
+ADDRESS = 0x7e0000000000 + 5 * 65536    # of the fifth sample
+
+
+def write(data, path='x.core'):
+    with open(path, 'wb') as f:
+        f.write(data)
+
+
+def on_core(*commands, path='x.core', **more):
+    """(status, what was printed after the marker, what went wrong)."""
+    status, out, err = common.gdb(('echo MARK\\n',) + commands,
+                                  ['core-file ' + path], **more)
+    return status, out.partition('MARK\n')[2], err
+
+
+def own(path='x.core', **question):
+    source = memory.ElfCoreMemory(path)
+    table = decode.Table(source, discover.Discovery(source).run())
+    return json.loads(json_views.dumps(json_views.report_json(
+        report.Report(table, **question))))
+
+
+def answers():
+    status, out, err = on_core('info pyattach')
+    ok(status == 0 and 'found by low slot' in out and 'DAMAGED' not in out,
+       'info pyattach', out, err)
+    status, out, err = on_core('pyattach top 3')
+    ok(status == 0 and '95 % interval' in out and 'more rows hold' in out,
+       'pyattach top 3', out, err)
+    for words, question in (
+            ('', {}), (' 0', {'limit': 0}), (' -by traceback 5', {
+                'group_by': 'traceback', 'limit': 5}),
+            (' -of allocated -sort objects', {'of': 'allocated',
+                                              'sort': 'objects'})):
+        status, out, err = on_core('pyattach top -json' + words)
+        try:
+            found = differences(json.loads(out), own(**question))
+        except ValueError as error:
+            found = [str(error), out[:500]]
+        ok(status == 0 and not found, 'top -json%s is report/1' % words, err,
+           *found[:5])
+    status, out, err = on_core('info pyattach -json')
+    ok(json.loads(out)['schema'] == 'pyattach-sample/status/1',
+       'info -json is status/1', err)
+    status, out, err = on_core('pyattach check')
+    ok('400 live samples' in out and 'whole' in out, 'pyattach check', out)
+    status, out, err = on_core('pyattach tree 5')
+    ok('100 %  all' in out and out.count('\n') <= 7, 'pyattach tree', out)
+    status, out, err = on_core('pyattach list 4 -larger 1k -older 0')
+    ok(out.count('0x') == 4 and 'more samples' in out, 'pyattach list', out)
+    status, out, err = on_core('pyattach site 5')
+    ok(out.startswith('site 5') and 'holds' in out, 'pyattach site', out)
+
+
+def addresses():
+    status, out, err = on_core('pyattach at 0x%x' % (ADDRESS + 3))
+    ok('in a sampled block: 0x%x' % ADDRESS in out and 'offset 3' in out,
+       'at: a sampled block', out, err)
+    status, out, err = on_core('pyattach at 64')
+    ok(out.count('probability') == 4 and '64 B' in out and '8 MiB' in out,
+       'at: the odds of four sizes', out)
+    status, out, err = on_core('pyattach at "60 + 4" 4KiB')
+    ok(out.count('probability') == 1 and '4 KiB' in out,
+       'at: an expression and a size', out, err)
+    status, out, err = on_core(
+        'printf "%%lu %%s|\\n", $_pyattach_at(0x%x), $_pyattach_site(0x%x)'
+        % (ADDRESS, ADDRESS), 'output $_pyattach_site(64)',
+        'print $_pyattach_at(64)')
+    ok('"<not sampled>"' in out and '= 0' in out,
+       'functions where nothing is sampled', out, err)
+    status, out, err = on_core('print $_pyattach_at(0x%x) == 0x%x'
+                               % (ADDRESS + 3, ADDRESS))
+    ok('= 1' in out or '= true' in out, '$_pyattach_at', out, err)
+
+
+def files():
+    status, out, err = on_core('pyattach save s.image')
+    ok(status == 0 and '400 samples' in out, 'pyattach save', out, err)
+    source = memory.FileImage.open('s.image')
+    table = decode.Table(source, discover.open_snapshot(source))
+    value = json.loads(json_views.dumps(json_views.report_json(
+        report.Report(table))))
+    ok(not differences(value['rows'], own()['rows']),
+       'the saved table says the same')
+    status, out, err = on_core('pyattach save s.image')
+    ok(status != 0 and 'exists' in err, 'save overwrites nothing', err)
+    status, out, err = on_core('pyattach save s.image -force')
+    ok(status == 0, 'save -force does', err)
+    status, out, err = on_core('pyattach save no/such/directory/x')
+    ok(status != 0 and 'No such file' in err, 'save to nowhere', err)
+    status, out, err = on_core('pyattach export json r.json')
+    with open('r.json') as f:
+        found = differences(json.load(f), own(limit=0))
+    ok(status == 0 and not found, 'pyattach export json', *found[:5])
+    status, out, err = on_core('pyattach export table r.txt')
+    with open('r.txt', encoding='utf-8') as f:
+        ok('95 % interval' in f.read(), 'pyattach export table', err)
+    status, out, err = on_core('pyattach diff y.core 5')
+    ok('Same process' in out and 'growth' in out, 'pyattach diff', out, err)
+    status, out, err = on_core('pyattach diff x.core -json')
+    ok(json.loads(out) == {'schema': 'pyattach-sample/diff/1',
+                           'matched': True, 'rows': []},
+       'no difference to itself', out, err)
+
+
+def refusals():
+    """One clear sentence, a bad status, never a traceback."""
+    for words, said in (
+            ('pyattach top x', 'not a number of rows'),
+            ('pyattach top 1 2', 'Usage'), ('pyattach top -by colour',
+                                            'is one of'),
+            ('pyattach top -of', 'needs a value'),
+            ('pyattach top -larger 3', 'no option'),
+            ('pyattach site', 'Usage'), ('pyattach site nowhere.py:1',
+                                         'No site'),
+            ('pyattach site 99999', 'No site'), ('pyattach at', 'Usage'),
+            ('pyattach at nonsense', 'not an address'),
+            ('pyattach at 1 2 3', 'Usage'), ('pyattach at 1 huge',
+                                             'not a size'),
+            ('pyattach list -older ever', 'not a time'),
+            ('pyattach diff', 'Usage'), ('pyattach diff /dev/null',
+                                         'not a regular file'),
+            ('pyattach diff no-such-file', 'No such file'),
+            ('pyattach diff text', 'not an ELF file'),
+            ('pyattach export xml f', 'not a format'),
+            ('pyattach save', 'Usage'), ('pyattach nonsense', 'Undefined'),
+            ('set pyattach limit -3', ''),
+            ('set pyattach address nonsense', 'not an address'),
+            ('print $_pyattach_at()', ''), ('pyattach top "', '')):
+        status, out, err = on_core(words)
+        ok(status != 0 and said in err and 'Traceback' not in out + err and
+           'Error occurred in Python' not in err, 'refused: ' + words,
+           status, out, err)
+
+
+def no_table():
+    """Why there is none, for each command."""
+    write(core([HEAP]), 'none.core')
+    write(core([(C['SLOT_FIRST'], b'', 4096), HEAP]), 'filtered.core')
+    for path, said in (('none.core', 'nothing was attached'),
+                       ('filtered.core', 'coredump_filter')):
+        for words in ('info pyattach', 'pyattach top', 'pyattach check',
+                      'pyattach at 64', 'print $_pyattach_at(64)'):
+            status, _out, err = on_core(words, path=path)
+            ok(status != 0 and said in err and 'Traceback' not in err,
+               '%s: %s' % (path, words), err)
+    gone = synthetic(5, 2, 1)
+    gone.set(state=C['STATE_DETACHED'],
+             detached_realtime_ns=1700000300 * 10**9)
+    write(core(gone.memory()[:1]), 'gone.core')
+    status, out, err = on_core('info pyattach', path='gone.core')
+    ok(status == 0 and 'detached at 2023' in out, 'info of a detached one',
+       out, err)
+    status, out, err = on_core('pyattach top', path='gone.core')
+    ok(status != 0 and 'detached at 2023' in err, 'top of a detached one',
+       err)
+    status, out, err = common.gdb(['pyattach top'])
+    ok(status != 0 and 'No process and no core' in err, 'nothing at all',
+       err)
+
+
+def settings():
+    status, out, err = on_core('set pyattach limit 2', 'show pyattach limit',
+                               'pyattach top -json')
+    rows = json.loads(out.splitlines()[-1])['rows']
+    ok('show 2 rows' in out and len(rows) == 2, 'set pyattach limit', out)
+    status, out, err = on_core('set pyattach address 0x2000000000',
+                               'info pyattach', 'show pyattach address')
+    ok('found by given' in out and 'at 0x2000000000' in out,
+       'set pyattach address', out, err)
+    status, out, err = on_core('set pyattach address 0x555500000000',
+                               'info pyattach')
+    ok(status != 0 and 'no directory' in err, 'a wrong address', err)
+
+
+def help_texts():
+    for name in COMMANDS:
+        status, out, err = on_core('help pyattach ' + name)
+        lines = out.splitlines()
+        ok(status == 0 and lines and len(lines[0]) <= 75 and
+           lines[0].endswith('.') and lines[1].startswith(
+               'Usage: pyattach ' + name), 'help pyattach ' + name, out)
+    status, out, err = on_core('pyattach')
+    ok(status == 0 and all('pyattach ' + name in out for name in COMMANDS),
+       '`pyattach\' alone lists the commands', out)
+    status, out, err = on_core('complete pyattach ', 'complete pyattach top -',
+                               'complete pyattach top -by t',
+                               'complete pyattach export ')
+    want = ['pyattach ' + name for name in COMMANDS] + [
+        'pyattach top -by', 'pyattach top -json', 'pyattach top -of',
+        'pyattach top -sort', 'pyattach top -by thread',
+        'pyattach top -by traceback', 'pyattach export table',
+        'pyattach export json']
+    missing = [w for w in want if w not in out.splitlines()]
+    ok(not missing, 'completion', missing, out)
+
+
+def hostile():
+    write(core(synthetic(300, 40, 2, hostile=True).memory()), 'hostile.core')
+    status, out, err = on_core('pyattach top 0', 'pyattach tree 0',
+                               'pyattach list 0', path='hostile.core')
+    bad = re.findall('[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]', out)
+    ok(status == 0 and not bad and '\\x1b]0;owned' in out,
+       'hostile names are shown as escapes', bad[:5], err)
+
+
+def no_other_file():
+    """A core on its own: without the program, in a directory of nothing."""
+    status, out, err = on_core('pyattach top -json', arguments=())
+    ok(status == 0 and json.loads(out)['source'] == 'core',
+       'needs nothing but the core', err)
+
+
+def main():
+    os.chdir(common.scratch())
+    if not common.gdb_works():
+        skip_all('no gdb with Python 3.6 or later')
+    image = synthetic(400, 40, 3, freed=40)
+    write(core(image.memory() + [HEAP]))
+    write(core(synthetic(350, 40, 3, freed=40).memory()), 'y.core')
+    write(b'text ' * 100, 'text')
+    answers()
+    addresses()
+    files()
+    refusals()
+    no_table()
+    settings()
+    help_texts()
+    hostile()
+    no_other_file()
+    done()
+
+
+main()
