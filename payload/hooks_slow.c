@@ -129,7 +129,8 @@ static void record(int domain, void *block, size_t size, uint64_t rate)
 
 	if (!enter())
 		return;
-	/* freed where no hook of ours was in the way: see HACKING.md */
+	/* its free passed us by: to 3.13 CPython swaps RAW for a moment in a
+	 * fork child and at import */
 	if (pa_store_maybe_hot(block))
 		pa_store_remove_locked(sample.address, NULL);
 	sample.site = site_locked(domain);
