@@ -85,7 +85,7 @@ static int wait_stub(struct wait *w, struct pa_scratch *scratch,
 		}
 		error = pause_once(w, w->seen ?
 				   "its loader did not finish in time (another thread holds the loader's lock)" :
-				   "the thread that was to load the payload did not run in time");
+				   "the thread that was to load the payload did not run, or could not map 256 KiB");
 		if (error)
 			return error;
 	}

@@ -275,8 +275,10 @@ static int choose_scratch(struct pa_session *s)
 	for (size_t i = 0; i + 1 < maps->count; i++) {
 		uint64_t low = maps->map[i].end, high = maps->map[i + 1].start;
 
-		/* below is for low slots, above for the kernel */
-		if (low < 1ull << 40 || high >= 1ull << 47 || high <= low ||
+		/* below are heap and low slots, above is the kernel */
+		if (low < 1ull << 40)
+			low = 1ull << 40;
+		if (high >= 1ull << 47 || high <= low ||
 		    high - low < GAP_MIN || high - low < best)
 			continue;
 		best = high - low;

@@ -213,8 +213,10 @@ static void name_module(struct pa_modules *modules, struct pa_module *m)
 	}
 	if (!strcmp(m->soname, pa_arch.loader_soname))
 		modules->loader = m;
-	if (!strcmp(m->path, "[vdso]"))
+	if (!strcmp(m->path, "[vdso]")) {
 		m->libc_family = true;
+		m->cave_size = 0;	/* the kernel's page, not a file's */
+	}
 	for (size_t i = 0; i < sizeof family / sizeof *family; i++)
 		if (!strcmp(m->soname, family[i]))
 			m->libc_family = true;

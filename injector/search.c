@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "injector/diag.h"
 #include "injector/fault.h"
@@ -51,6 +52,16 @@ static pid_t choose(struct search *s)
 	return n ? list[0].tid : 0;
 }
 
+/* Is it a tracer thread of our own that has not quite ended? */
+static bool is_our_tracer(pid_t tid)
+{
+	char name[64];
+
+	snprintf(name, sizeof name, "/proc/self/task/%d", (int)tid);
+	return !access(name, F_OK);
+}
+
+/* ptrace was refused: why?  1: go on searching. */
 static int denied(const struct search *s, const struct pa_attempt *a)
 {
 	struct pa_session *session = s->session;
@@ -64,6 +75,8 @@ static int denied(const struct search *s, const struct pa_attempt *a)
 	    !status.tracer)
 		return pa_fail(session->diag, PA_E_NOT_PERMITTED,
 			       "not permitted to trace process %d", pid);
+	if (is_our_tracer(status.tracer))
+		return 1;
 	snprintf(name, sizeof name, "/proc/%d/stat", (int)status.tracer);
 	if (pa_proc_read_stat(-1, name, &stat))
 		stat.comm[0] = 0;
