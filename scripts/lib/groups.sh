@@ -72,15 +72,16 @@ count_tap()
 	settle "$1"
 }
 
-# count_summary STATUS: from a last line "N passed, N failed, N skipped".
+# count_summary STATUS RUNS: the lines "N passed, N failed, N skipped" that so
+# many runs ended with; a run without one counts as a failure.
 count_summary()
 {
-	local line
-	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' \
-		"$group_log" | tail -n 1)
 	# shellcheck disable=SC2046  # three words
-	count $(printf '%s' "${line:-0 passed, 0 failed}" |
-		awk '{ print $1, $3, $5 + 0 }')
+	count $(awk -v runs="$2" '
+		/^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$/ {
+			passed += $1; failed += $3; skipped += $5; runs--
+		}
+		END { print passed + 0, failed + runs, skipped + 0 }' "$group_log")
 	settle "$1"
 }
 
