@@ -18,7 +18,7 @@ def ends_as_without_us(context):
     for how in ENDINGS:
         alone = unattended(context, how, 20)
         for _ in range(10 if context.full else 2):
-            with_us = ending(context, how, 250, attach)
+            with_us = ending(context, how, -1, attach)
             require_equal(with_us, alone, "status, output, complaint of %r" % how)
 
 
@@ -31,7 +31,7 @@ def detached_then_ends(context):
         tool.detach(target)
 
     for how in ENDINGS:
-        with_us = ending(context, how, 250, attach)
+        with_us = ending(context, how, -1, attach)
         require_equal(with_us, unattended(context, how, 20),
                       "status, output, complaint of %r" % how)
 

@@ -29,7 +29,7 @@ def ten_thousand_short_threads(context):
         idle = asked(context, target, total, 0)
         busy = asked(context, target, total, 100)
         truth, calls = total * 100 * 1024, total * 100
-        slack = idle[2] + busy[2] + 1e-4 * truth
+        slack = idle[2] + busy[2] + 3e-4 * truth
         off = busy[0] - idle[0] - truth
         require(abs(off) <= slack, "exact bytes are off by %d of %d (slack %d)" % (
             off, truth, slack))
@@ -40,8 +40,8 @@ def ten_thousand_short_threads(context):
         row = [r for r in rows if (r["file"], r["line"]) == (target.file, busy[3])][0]
         sizes = [(1024, (total + 200) * 100)]
         error = standard_error(sizes, 65536)
-        require(abs(row["bytes"]["estimate"] - 1024 * sizes[0][1]) <= 5 * error,
-                "the estimate is off by more than 5 standard errors of %d" % error, row)
+        require(abs(row["bytes"]["estimate"] - 1024 * sizes[0][1]) <= 6 * error,
+                "the estimate is off by more than 6 standard errors of %d" % error, row)
         require_equal(len(our_threads(target.pid)), 1, "threads of ours")
         tool.still_served(target)
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Says ready, works until the given moment, then ends or forks as told:
 `ending.py HOW MILLISECONDS [HELD]`: with HELD, a C call keeps the GIL for so
-many milliseconds just before.  Output and status must not depend on us."""
+many milliseconds just before.  MILLISECONDS -1: work until a second line
+comes.  Output and status must not depend on us."""
 import atexit
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -21,6 +23,13 @@ def work_until(end):
         kept.append({"value": [str(len(kept))] * 20})
         if len(kept) > 500:
             del kept[:]
+
+
+def work_until_told():
+    """Allocate until there is something to read."""
+    while not select.select([0], [], [], 0)[0]:
+        work_until(time.monotonic() + 0.01)
+    os.read(0, 1)
 
 
 def say(text):
@@ -94,8 +103,11 @@ ENDS = {
 }
 
 say("ready")
-sys.stdin.readline()
-work_until(time.monotonic() + WAIT)
+os.read(0, 1)
+if WAIT < 0:
+    work_until_told()
+else:
+    work_until(time.monotonic() + WAIT)
 if HELD:
     hold()
 say("now")
