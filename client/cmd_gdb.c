@@ -48,8 +48,9 @@ int pa_cmd_gdb(struct pa_command *command)
 			       "%s", what, strerror(errno));
 	pa_command_step(command, "starting gdb with %s", script);
 	execvp(words[0], (char *const *)words);
+	pa_fail(&command->diag, PA_E_FAILED, "gdb cannot be started: %s",
+		strerror(errno));
 	snprintf(command->diag.hint, sizeof command->diag.hint,
 		 "install gdb, or use pyattach-sample core, which needs none");
-	return pa_fail(&command->diag, PA_E_FAILED, "gdb cannot be started: "
-		       "%s", strerror(errno));
+	return PA_E_FAILED;
 }

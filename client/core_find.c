@@ -42,9 +42,10 @@ struct search {
 static int fail_hint(struct pa_diag *diag, int err, const char *hint,
 		     const char *text)
 {
+	pa_fail(diag, err, "%s", text);
 	if (diag)
 		snprintf(diag->hint, sizeof diag->hint, "%s", hint);
-	return pa_fail(diag, err, "%s", text);
+	return err;
 }
 
 /* ---- one candidate ---- */
@@ -361,12 +362,12 @@ static int explain_given(const struct search *s, uint64_t address)
 	struct pa_directory d;
 	enum pa_core_why is = pa_core_read(s->core, address, &d, sizeof d);
 
-	if (s->diag)
-		snprintf(s->diag->hint, sizeof s->diag->hint, "leave out "
-			 "--address to search");
-	return pa_fail(s->diag, s->rejected ? s->rejected : PA_E_NO_TABLE,
-		       "no trace table at 0x%" PRIx64 ": %s", address,
-		       s->rejected ? s->rejected_text : why[is]);
+	char text[200];
+
+	snprintf(text, sizeof text, "no trace table at 0x%" PRIx64 ": %s",
+		 address, s->rejected ? s->rejected_text : why[is]);
+	return fail_hint(s->diag, s->rejected ? s->rejected : PA_E_NO_TABLE,
+			 "leave out --address to search", text);
 }
 
 /* ---- a pipe ---- */

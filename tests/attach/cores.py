@@ -18,6 +18,7 @@ from pyattach import (decode, discover, json_views, memory, report)  # noqa: E40
 
 GDB_SECONDS = 120
 TORN = 50
+HEAVY = ("deb311", "forky314")
 
 
 # ---- readers ----
@@ -284,22 +285,25 @@ def torn(context):
     """Crashes amid work: damage is at most a record a thread, and counted."""
     pattern = need_plain_cores(context)
     tool = context.tool
-    rounds = TORN if context.full else 10
+    rounds = TORN if context.full or context.row.name in HEAVY else 10
     flying = 0
     for k in range(rounds):
         with Place(context) as place:
             manager, prepare = dying(context, place)
             with manager as target:
                 target.ask(*prepare)
-                tool.attach(target, "--rate", "2KiB" if k % 2 else "1KiB")
-                target.send("churn_and_abort", 2, 3000 + context.random.randrange(20000))
+                tool.attach(target, "--rate", "1" if k % 3 else "4KiB")
+                threads = target.ask("churn_on", 2)
+                # no moment is better than another
+                time.sleep(context.random.random() / 20 + 0.01)
+                os.kill(target.pid, signal.SIGSEGV)
                 path = core_of(target, place.path, pattern)
                 got = tool.good("core", path, "--limit", "0")
                 damage = got["damage"]
                 flying += damage["torn"]
-                require(damage["torn"] <= 3 and not damage["damaged"] and not damage["lost"]
-                        and not damage["repaired"], "damage of a crash", damage)
-                require(got["totals"]["samples"] > 300, "samples", got["totals"])
+                require(damage["torn"] <= threads + 1 and not damage["damaged"] and
+                        not damage["lost"] and not damage["repaired"],
+                        "damage of a crash", damage)
                 same(got, decoded(path)[1], "the decoder")
     context.note("%d cores, %d records in flight" % (rounds, flying))
 
