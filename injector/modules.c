@@ -213,10 +213,6 @@ static void name_module(struct pa_modules *modules, struct pa_module *m)
 	}
 	if (!strcmp(m->soname, pa_arch.loader_soname))
 		modules->loader = m;
-	if (!strcmp(m->path, "[vdso]")) {
-		m->libc_family = true;
-		m->cave_size = 0;	/* the kernel's page, not a file's */
-	}
 	for (size_t i = 0; i < sizeof family / sizeof *family; i++)
 		if (!strcmp(m->soname, family[i]))
 			m->libc_family = true;
@@ -257,14 +253,19 @@ int pa_modules_init(struct pa_modules *modules, struct pa_memory *memory,
 		return -1;
 	for (size_t i = 0; i < modules->maps.count; i++) {
 		const struct pa_map *map = &modules->maps.map[i];
+		struct pa_module *m = &modules->module[modules->count];
 		bool vdso = !strcmp(map->path, "[vdso]");
 
 		if (map->offset || map->perms[0] != 'r' ||
 		    (!map->inode && !vdso) || is_known(modules, map->start))
 			continue;
-		if (read_module(modules, memory, map,
-				&modules->module[modules->count]))
-			modules->count++;
+		if (!read_module(modules, memory, map, m))
+			continue;
+		modules->count++;
+		if (!vdso)
+			continue;
+		m->libc_family = true;
+		m->cave_size = 0;	/* the kernel's page, not a file's */
 	}
 	for (size_t i = 0; i < modules->count; i++) {
 		read_soname(&modules->module[i], memory);

@@ -17,7 +17,7 @@
 #define STOPS_MAX 50
 #define PAUSE_FIRST_NS 300000ull
 #define PAUSE_MAX_NS 250000000ull
-#define STUCK_MAX 8	/* threads that do not stop, before we believe it */
+#define STUCK_MAX 20	/* threads that do not stop, before we believe it */
 
 struct search {
 	struct pa_session *session;
