@@ -89,14 +89,35 @@ static void *call_nested(const struct pa_request *r)
 }
 
 /*
- * Does a sampled block have to come from RAW?  Where free of the domain is
+ * Must a sampled block lie outside the pools?  Where free of the domain is
  * the interpreter's own, a block in a pool would vanish unseen; one that
  * the pools do not know is handed to RAW's free, which is ours.
  */
-static bool from_raw(int domain, size_t size)
+static bool outside_pools(int domain, size_t size)
 {
 	return domain != PA_DOMAIN_RAW && !pa_hooks[domain].free_hooked
 		&& size - 1 < PA_POOL_MAX;
+}
+
+/*
+ * Such a block: pymalloc is asked for more than its pools serve, so that it
+ * counts the block (sys.getallocatedblocks) as it will count its free; what
+ * is too much goes back.
+ */
+static void *call_outside_pools(int domain, bool zeroed, size_t size)
+{
+	const struct pa_allocator *raw = pa_hooks[PA_DOMAIN_RAW].saved;
+	struct pa_request large = {
+		.domain = domain,
+		.function = zeroed ? PA_HOOK_CALLOC : PA_HOOK_MALLOC,
+		.count = 1, .size = PA_POOL_MAX + 1, .total = PA_POOL_MAX + 1,
+	};
+	void *block = call_nested(&large), *cut;
+
+	if (!block)
+		return NULL;
+	cut = raw->realloc(raw->ctx, block, size);
+	return cut ? cut : block;
 }
 
 /* ---- taking a sample ---- */
@@ -160,8 +181,10 @@ static void *take_sample(const struct pa_request *r, uint64_t rate)
 {
 	void *block;
 
-	if (from_raw(r->domain, r->total))
-		block = call(pa_hooks[PA_DOMAIN_RAW].saved, r);
+	if (outside_pools(r->domain, r->total))
+		block = call_outside_pools(r->domain,
+					   r->function == PA_HOOK_CALLOC,
+					   r->total);
 	else
 		block = call_nested(r);
 	if (block) {
@@ -250,11 +273,10 @@ void *pa_slow_realloc(int domain, void *pointer, size_t size)
 }
 
 /* Out of the pool, where its end would not be seen. */
-static void *move_to_raw(int domain, void *block, size_t size)
+static void *move_out(int domain, void *block, size_t size)
 {
-	const struct pa_allocator *raw = pa_hooks[PA_DOMAIN_RAW].saved;
 	const struct pa_allocator *saved = pa_hooks[domain].saved;
-	void *moved = raw->malloc(raw->ctx, size);
+	void *moved = call_outside_pools(domain, false, size);
 
 	if (!moved)
 		return NULL;
@@ -275,8 +297,8 @@ void *pa_slow_realloc_done(int domain, void *block, size_t size)
 		errno = saved;
 		return block;
 	}
-	if (from_raw(domain, size)) {
-		moved = move_to_raw(domain, block, size);
+	if (outside_pools(domain, size)) {
+		moved = move_out(domain, block, size);
 		if (!moved) {
 			count_dropped();
 			errno = saved;
