@@ -209,7 +209,7 @@ static bool find_offsets(struct pa_python *python, struct pa_memory *memory,
 			 uint64_t runtime, uint64_t *initialized,
 			 uint64_t *finalizing)
 {
-	struct debug_offsets d;
+	struct debug_offsets d = { 0 };
 
 	for (size_t i = 0; i < sizeof runtime_rows / sizeof *runtime_rows; i++)
 		if (python->minor >= runtime_rows[i].first &&
