@@ -33,6 +33,7 @@ mandoc         mandoc
 clang          clang
 clang-tidy     clang-tidy
 cppcheck       cppcheck
+shellcheck     shellcheck
 "
 
 # What `debootstrap` needs; only root can use it.
