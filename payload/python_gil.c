@@ -19,10 +19,14 @@
 #include "payload/python_calls.h"
 #include "payload/python_layout.h"
 #include "payload/python_state.h"
+#include "payload/python_walk.h"
 
 #define SECOND 1000000000ull
 #define PAUSE_MIN 1000000ull	/* ns between two looks */
 #define PAUSE_MAX 10000000ull
+/* Code made by the JIT stores its place rarely: look again at once. */
+#define LOOKS 16
+#define FRAME_BYTES 256u	/* of a frame: fields, locals, values */
 
 static int ensured;
 
@@ -73,6 +77,7 @@ struct look {
 	unsigned long switches;
 	const char *frame, *code;
 	uint64_t place;
+	uint64_t content;	/* hash of the frame: locals change in loops */
 	bool in_loop;	/* at a backward jump: it moves, even if onto itself */
 };
 
@@ -135,7 +140,9 @@ static void look_at_instruction(struct look *look)
 static struct look look_at(const char *gil)
 {
 	const struct pa_layout *l = &pa_layout;
-	struct look look = { .locked = 1 };	/* what cannot be seen does not move */
+	/* what cannot be seen does not move */
+	struct look look = { .locked = 1 };
+	char bytes[FRAME_BYTES];
 
 	if (!gil)
 		return look;
@@ -149,6 +156,8 @@ static struct look look_at(const char *gil)
 	look.code = safe_pointer(look.frame + l->frame_code);
 	look.code -= (uintptr_t)look.code & l->code_tag;
 	look_at_instruction(&look);
+	if (pa_safe_read(look.frame, bytes, sizeof(bytes)))
+		look.content = pa_hash_bytes(0, bytes, sizeof(bytes));
 	return look;
 }
 
@@ -157,6 +166,7 @@ static bool moved(const struct look *a, const struct look *b)
 	return b->locked != 1 || a->holder != b->holder ||
 	       a->switches != b->switches || a->frame != b->frame ||
 	       a->code != b->code || a->place != b->place ||
+	       a->content != b->content ||
 	       (a->in_loop && b->in_loop);
 }
 
@@ -189,15 +199,29 @@ static bool finalising(void)
 	       pa_python_api.is_finalizing();
 }
 
+/* Some looks in a row, each against the one before.  True: it moves. */
+static bool moves(const char *gil, struct look *before)
+{
+	for (unsigned i = 0; i < LOOKS; i++) {
+		struct look after = look_at(gil);
+
+		if (moved(before, &after))
+			return true;
+		*before = after;
+	}
+	return false;
+}
+
 /* Wait until the GIL is free or is seen to move. */
 static int watch(uint64_t deadline_ns, const int *cancel)
 {
 	uint64_t pause = PAUSE_MIN;
-	struct look before, after;
 	const char *gil = find_gil();
+	struct look before = look_at(gil);
 
-	before = look_at(gil);
-	while (before.locked == 1) {
+	if (before.locked != 1)
+		return 0;
+	for (;;) {
 		if (finalising())
 			return PA_E_FINALISING;
 		if (given_up(deadline_ns, cancel))
@@ -205,12 +229,9 @@ static int watch(uint64_t deadline_ns, const int *cancel)
 		pause_ns(pause);
 		if (pause < PAUSE_MAX)
 			pause += pause / 2;
-		after = look_at(gil);
-		if (moved(&before, &after))
-			break;
-		before = after;
+		if (moves(gil, &before))
+			return 0;
 	}
-	return 0;
 }
 
 int pa_python_gil_take(uint64_t deadline_ns, const int *cancel)

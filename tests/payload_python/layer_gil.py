@@ -177,6 +177,10 @@ def self_test():
         if r or not passed:
             break
     report(r == 0 and passed, 'self_test_repeated', '%s %s' % (r, text))
+    # on 3.8 the next stack is compared once more
+    watch()
+    branches(1)
+    check('self_test_then_stacks')
     report(H.pt_stacks_on(), 'stacks_still_on')
 
 
@@ -214,3 +218,66 @@ def finalisers():
     gc.set_threshold(*old)
     gc.collect()
     report(ran == {mine}, 'finalisers', 'ran in %d threads' % len(ran))
+
+
+@group
+def gil_loops():
+    """Loops of few instructions, which the JIT keeps away from the frame."""
+    def add():
+        x = 0
+        while True: x += 1
+
+    def length():
+        x = []
+        while True: len(x)
+
+    def attribute():
+        x = threading
+        while True: x.Thread
+
+    def nested():
+        x = [1, 2, 3]
+        while True:
+            for y in x: pass
+    H.pt_watch(0, 1, 0, 0)
+    for function in (add, length, attribute, nested):
+        stop = threading.Timer(
+            1, ctypes.pythonapi.PyThreadState_SetAsyncExc,
+            (ctypes.c_ulong(threading.get_ident()),
+             ctypes.py_object(KeyError)))
+
+        def work():
+            try:
+                function()
+            except KeyError:
+                pass
+        stop.start()
+        r, waited, passed, text = take(900, work, 100)
+        stop.join()
+        report(r == 0 and passed, 'gil_loop_' + function.__name__,
+               '%s in %.1f ms' % (r, waited * 1e3))
+
+
+@group
+def gil_long_c_calls():
+    """Native work on objects, within one instruction: it must not look like
+    movement."""
+    H.pt_watch(0, 1, 0, 0)
+    numbers = [rng.random() for i in range(400000)]
+    big = 3 ** 300000
+    for name, work in (
+            ('sort', lambda: sorted(numbers * 6)),
+            ('power', lambda: big ** 7),
+            ('regex', lambda: re.match('(a*)*b', 'a' * 24))):
+        start = time.monotonic()
+        work()
+        took = time.monotonic() - start
+        if took < 0.35:
+            print('#   %s took %.2f s only' % (name, took))
+            continue
+        for attempt in range(3):
+            r, waited, passed, _ = take(100, work, 80)
+            if r == GIL_TIMEOUT and waited < 0.2:
+                break
+        report(r == GIL_TIMEOUT and waited < 0.3, 'gil_long_' + name,
+               '%s in %.1f ms of %.0f' % (r, waited * 1e3, took * 1e3))
