@@ -32,6 +32,7 @@ RATE_MAX = 1 << 40
 ESTIMATES = [name for name in DIRECTORY.names
              if name.startswith('estimated_')]
 SIZE_MAX = 1 << 62
+GROUPS_MAX = 1 << 16    # of equal samples in memory at a time
 IN_FLIGHT_MAX = 8       # threads that may be writing a record at once
 
 
@@ -384,81 +385,99 @@ class Table:
             elif seq and address:
                 keep.append(index)
         self.damage.add('in-flight', flying)
-        if len(keep) * size != len(data):
-            data = b''.join([data[k * size:k * size + size] for k in keep])
-        return self._checked(data, size)
+        data = _pick(data, size, keep)
+        data = self._without(data, size, self._bad_checks(data, size))
+        return self._without(data, size, self._bad_fields(data, size))
 
-    def _checked(self, data, size):
+    def _without(self, data, size, bad):
+        """The records that are not in a set of indexes, which is counted."""
+        if not bad:
+            return data
+        self.damage.add('bad-records', len(bad))
+        return _pick(data, size, [k for k in range(len(data) // size)
+                                  if k not in bad])
+
+    @staticmethod
+    def _bad_checks(data, size):
         at = LIVE.offsets['check']
         low, high = checksum.low_half(data, size, LIVE.offsets['address'],
                                       LIVE.size)
         if data[at::size] == low and data[at + 1::size] == high:
-            return data
-        keep = [k for k in range(len(low))
-                if data[k * size + at] == low[k]
-                and data[k * size + at + 1] == high[k]]
-        self.damage.add('bad-records', len(low) - len(keep))
-        return b''.join([data[k * size:k * size + size] for k in keep])
+            return set()
+        return {k for k in range(len(low))
+                if data[k * size + at] != low[k]
+                or data[k * size + at + 1] != high[k]}
+
+    def _bad_fields(self, data, size):
+        """Records whose check is right and whose fields are not: looked at
+        by columns, one by one only where there might be any."""
+        if not data:
+            return set()
+        names = any(any(data[LIVE.offsets['type'] + k::size])
+                    for k in range(4))
+        domains = data[LIVE.offsets['domain']::size]
+        rows = struct.iter_unpack(_form(LIVE, ('size', 'rate', 'site',
+                                               'type'), size), data)
+        number = len(self.sites())
+        return {k for k, (length, rate, site, kind) in enumerate(rows)
+                if not 1 <= rate <= RATE_MAX or length >= SIZE_MAX
+                or site >= number or domains[k] > 2
+                or names and not self.has_name(kind)}
 
     def samples(self):
         """Every good live sample."""
         for data, size in self.chunks():
             for base in range(0, len(data), size):
-                sample = Sample(LIVE.read(data, base))
-                if (1 <= sample.rate <= RATE_MAX and sample.domain <= 2
-                        and sample.size < SIZE_MAX
-                        and sample.site < len(self.sites())):
-                    yield sample
+                yield Sample(LIVE.read(data, base))
 
     def live_sums(self, by='site'):
         """{(site, thread or domain or 0): Sum} of the live samples; `by`
         says which."""
         if by not in self._sums:
-            sums = {}
+            self._sums[by] = sums = {}
+            groups = {}
+            fields = ('size', 'rate', 'site') + (
+                (by,) if by != 'site' else ())
+            fields = sorted(fields, key=LIVE.offsets.get)
             for data, size in self.chunks():
-                self._add_chunk(sums, data, size, by)
-            count = sum(row[0] for row in sums.values())
-            self._compare(count)
-            self._sums[by] = {key: Sum(row) for key, row in sums.items()}
+                self._group(groups, data, size, fields)
+                if len(groups) > GROUPS_MAX:
+                    self._add_groups(sums, groups, fields, by)
+            self._add_groups(sums, groups, fields, by)
+            self._compare(sum(total.samples for total in sums.values()))
         return self._sums[by]
 
-    def _add_chunk(self, sums, data, size, by):
-        """The loop over all samples: plain lists and locals, for speed."""
-        weights, number, now = {}, len(self.sites()), self.now_ns()
-        rows = struct.iter_unpack(_form(LIVE, (
-            'size', 'rate', 'birth_ns', 'site', 'thread', 'type'), size), data)
-        domains = data[LIVE.offsets['domain']::size]
-        for (length, rate, birth, site, thread, kind), domain in zip(
-                rows, domains):
-            weight = weights.get((length, rate))
-            if weight is None:
-                sane = 1 <= rate <= RATE_MAX and length < SIZE_MAX
-                weight = weights[length, rate] = sane and weigh(length, rate)
-                self.rate_max = max(self.rate_max, sane and rate)
-            if (not weight or site >= number or domain > 2
-                    or kind and not self.has_name(kind)):
-                self.damage.add('bad-records')
-                continue
-            key = (site, 0 if by == 'site' else
-                   thread if by == 'thread' else domain)
-            total = sums.get(key)
+    def _group(self, groups, data, size, fields):
+        """Count equal samples: {fields: [number, sum of ages, largest]}.
+        The loop over all samples, so the fewest steps for each."""
+        now, get = self.now_ns(), groups.get
+        keys = struct.iter_unpack(_form(LIVE, fields, size), data)
+        births = struct.iter_unpack(_form(LIVE, ('birth_ns',), size), data)
+        for key, (birth,) in zip(keys, births):
+            group = get(key)
+            age = now - birth if birth < now else 0
+            if group is None:
+                groups[key] = [1, age, age]
+            else:
+                group[0] += 1
+                group[1] += age
+                if age > group[2]:
+                    group[2] = age
+
+    def _add_groups(self, sums, groups, fields, by):
+        """Weigh the groups, add them to their sites, and forget them."""
+        at = [fields.index(x) for x in ('size', 'rate', 'site')]
+        for key, (n, ages, oldest) in groups.items():
+            size, rate, site = (key[k] for k in at)
+            w, wv, wm, o, ov, om = weigh(size, rate)
+            self.rate_max = max(self.rate_max, rate)
+            whose = site, (0 if by == 'site' else key[fields.index(by)])
+            total = sums.get(whose)
             if total is None:
-                total = sums[key] = [0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0]
-            w, wv, wm, o, ov, om = weight
-            age = now - birth
-            total[0] += 1
-            total[1] += w
-            total[2] += wv
-            total[4] += o
-            total[5] += ov
-            if wm > total[3]:
-                total[3] = wm
-            if om > total[6]:
-                total[6] = om
-            if age > 0:
-                total[7] += w * (age / 1e9)
-                if age > total[8]:
-                    total[8] = age
+                total = sums[whose] = Sum()
+            total.add(Sum((n, n * w, n * wv, wm, n * o, n * ov, om,
+                           w * (ages / 1e9), oldest)))
+        groups.clear()
 
     def _compare(self, count):
         """Counted against what the directory says."""
@@ -491,6 +510,13 @@ class Table:
     def uptime_ns(self):
         """From the attach to the time of the table."""
         return max(0, self.now_ns() - self.fields['attached_monotonic_ns'])
+
+
+def _pick(data, size, keep):
+    """The records with these indexes."""
+    if len(keep) * size == len(data):
+        return data
+    return b''.join([data[k * size:k * size + size] for k in keep])
 
 
 def _form(record, fields, size):
