@@ -100,6 +100,8 @@ def ctrl_c_leaves_nothing(context):
             # The payload may have come up after all: it answers, or nothing is there.
             answer = tool.run("status", target.pid, "--format", "json")
             require(answer.status in (0, tool.status_of["not-attached"]), "status", answer)
+            if early == 0:
+                context.note("the attach was quicker than signal %d" % number)
             if number != signal.SIGKILL and early != 0:
                 require(answer.status != 0, "an interrupted attach went on", answer)
             target.attached = answer.status == 0
