@@ -186,8 +186,10 @@ static const char *own_thread(int domain)
 	const char *ours;
 	uint64_t owner;
 
+	/* a detached thread's copies of the bytecode may be freed by others */
 	if (pa_layout.own_thread_state)
-		return current ? current : remembered();
+		return current || pa_layout.code_tlbc != PA_NONE ?
+		       current : remembered();
 	if (domain != PA_DOMAIN_RAW && current && is_own(current))
 		return current;
 	ours = remembered();
