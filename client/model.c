@@ -127,6 +127,7 @@ struct sites {
 	bool *wanted;		/* by site: passes include and exclude */
 	uint32_t *steps;	/* by node */
 	uint32_t *calls;	/* by frame */
+	uint32_t *rows;		/* by site: number of its row + 1, or 0 */
 };
 
 static void sites_free(struct sites *sites)
@@ -135,6 +136,7 @@ static void sites_free(struct sites *sites)
 	free(sites->wanted);
 	free(sites->steps);
 	free(sites->calls);
+	free(sites->rows);
 }
 
 static int add_calls(struct pa_report *report, const struct pa_image *image,
@@ -290,7 +292,9 @@ static int sites_init(struct pa_report *report, const struct pa_image *image,
 	sites->wanted = calloc(image->n_sites, sizeof *sites->wanted);
 	sites->steps = calloc(image->n_nodes, sizeof *sites->steps);
 	sites->calls = calloc(image->n_frames, sizeof *sites->calls);
-	if (sites->keys && sites->wanted && sites->steps && sites->calls)
+	sites->rows = calloc(image->n_sites, sizeof *sites->rows);
+	if (sites->keys && sites->wanted && sites->steps && sites->calls &&
+	    sites->rows)
 		err = add_calls(report, image, sites->calls);
 	if (!err)
 		err = add_steps(report, image, sites->calls, sites->steps);
@@ -312,6 +316,28 @@ static uint64_t image_now(const struct pa_directory *d)
 		d->heartbeat_monotonic_ns;
 }
 
+/* The row of a live sample; NULL without memory.  Where only the site
+ * decides, its row is found once and remembered. */
+static struct pa_row *live_row(struct pa_report *report,
+			       const struct pa_live *live,
+			       const struct sites *sites)
+{
+	enum pa_group_by by = report->question.group_by;
+	bool alone = by != PA_BY_THREAD && by != PA_BY_DOMAIN;
+	struct pa_row key = sites->keys[live->site], *row;
+
+	if (alone && sites->rows[live->site])
+		return &report->rows[sites->rows[live->site] - 1];
+	if (by == PA_BY_THREAD)
+		key.number = live->thread;
+	else if (by == PA_BY_DOMAIN)
+		key.number = live->domain;
+	row = find_row(report, &key);
+	if (row && alone)
+		sites->rows[live->site] = (uint32_t)(row - report->rows) + 1;
+	return row;
+}
+
 static int add_live(struct pa_report *report, const struct pa_image *image,
 		    const struct sites *sites)
 {
@@ -321,8 +347,8 @@ static int add_live(struct pa_report *report, const struct pa_image *image,
 	for (uint64_t i = 0; i < image->n_live; i++) {
 		const struct pa_live *live = &image->live[i];
 		uint64_t age = now > live->birth_ns ? now - live->birth_ns : 0;
-		struct pa_row key = sites->keys[live->site], *row;
 		struct pa_sum one = { 0 };
+		struct pa_row *row;
 
 		pa_sum_add_sample(&one, live->size, live->rate);
 		pa_sum_add(&report->all_live, &one);
@@ -331,11 +357,7 @@ static int add_live(struct pa_report *report, const struct pa_image *image,
 		if (q->of != PA_OF_LIVE || !sites->wanted[live->site] ||
 		    !age_wanted(q, age))
 			continue;
-		if (q->group_by == PA_BY_THREAD)
-			key.number = live->thread;
-		else if (q->group_by == PA_BY_DOMAIN)
-			key.number = live->domain;
-		row = find_row(report, &key);
+		row = live_row(report, live, sites);
 		if (!row)
 			return PA_E_FAILED;
 		pa_sum_add(&row->sum, &one);
