@@ -143,8 +143,11 @@ static int attach_or_connect(struct pa_command *command, struct pa_wire *wire,
 		return err;
 	if (a->target.directory &&
 	    a->target.loaded.state == PA_STATE_ATTACHED) {
-		command->diag = why;
-		return answers;
+		/* Out of reach, or attached by somebody in between. */
+		command->diag = (struct pa_diag){ "", "" };
+		answers = pa_discover(args->pid, command->deadline_ns, wire,
+				      &a->status, &command->diag);
+		return answers ? answers : attach_again(command, wire, a);
 	}
 	return attach_first(command, wire, a);
 }

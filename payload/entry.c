@@ -211,8 +211,13 @@ static int hook_with_gil(struct pa_text *why)
 
 static int start(struct pa_text *why)
 {
-	int error = pa_python_init();
+	int error;
 
+	if (pa_store_another_copy()) {
+		pa_text_string(why, "its payload came first");
+		return PA_E_LOADING;
+	}
+	error = pa_python_init();
 	if (error)
 		return error;
 	error = pa_store_start(options.memory_max);

@@ -27,6 +27,11 @@ int pa_store_map_directory(void);
 /* The directory; NULL before pa_store_map_directory. */
 struct pa_directory *pa_store_directory(void);
 
+/* With our directory STARTING: is another copy of the payload attached in
+ * this process, or starting and ahead of us?  Of copies that start at the
+ * same time one goes on. */
+bool pa_store_another_copy(void);
+
 /* Fresh, empty tables for an attach that may use memory_max bytes in all
  * (bitmap, tables, indexes, snapshot buffer and thread records included).
  * A second start re-uses the addresses of the first where they fit, so that

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 
 #include "common/error.h"
 #include "payload/process.h"
@@ -103,6 +104,40 @@ int pa_store_map_directory(void)
 	pa_store.directory = d;
 	pa_store_seal_identity();	/* makes it valid: last */
 	return 0;
+}
+
+/* Does a directory at `at` belong to a copy that is ahead of us? */
+static bool is_ahead(const struct pa_directory *d, uint64_t at)
+{
+	if (memcmp(d->magic, PA_IMAGE_MAGIC, sizeof(d->magic)) != 0
+	    || d->self != at || d->pid != pa_store.directory->pid)
+		return false;
+	return d->state == PA_STATE_ATTACHED
+		|| (d->state == PA_STATE_STARTING
+		    && at < pa_store.directory->self);
+}
+
+bool pa_store_another_copy(void)
+{
+	const size_t identity = offsetof(struct pa_directory, identity_crc);
+	struct pa_directory copy;
+
+	/* our own state is out before we look at that of others: of two
+	 * copies that start at once, one at least sees the other */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	for (unsigned k = 0; k < PA_SLOT_COUNT; k++) {
+		uint64_t at = PA_SLOT_FIRST + k * PA_SLOT_STEP;
+		struct iovec local = { &copy, identity };
+		struct iovec remote = { (void *)at, identity };
+
+		if (at == pa_store.directory->self
+		    || process_vm_readv((int)pa_getpid(), &local, 1, &remote,
+					1, 0) != (ssize_t)identity)
+			continue;
+		if (is_ahead(&copy, at))
+			return true;
+	}
+	return false;
 }
 
 struct pa_directory *pa_store_directory(void)
