@@ -123,10 +123,23 @@ static bool present(void)
 		== PA_THREAD_PRESENT;
 }
 
+/*
+ * While it starts, no hook can bring it back, and a pending call is run by
+ * the main thread alone, which may sleep for hours.  A fork by another thread
+ * does not mind it: there is more than one thread anyway.
+ */
+static bool may_stay(void)
+{
+	return __atomic_load_n(&pa_life_stage, __ATOMIC_ACQUIRE)
+		== PA_STAGE_STARTING && pa_gettid() != pa_getpid();
+}
+
 void pa_life_send_away(void)
 {
 	uint64_t end = pa_clock_ns(CLOCK_MONOTONIC) + LEAVE_MAX_NS;
 
+	if (may_stay())
+		return;
 	if (present()) {
 		__atomic_store_n(&pa_life_leave, 1, __ATOMIC_SEQ_CST);
 		pa_server_wake();

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+"""What the fault tests share: the tool and the payload with faults, targets
+of tests/fault/targets, and the check of what must hold after every fault."""
+import contextlib
+import os
+import shutil
+import struct
+import subprocess
+import time
+
+import process
+from process import (Failure, Target, our_threads, proc_status, require, require_equal,
+                     wait_until)
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+HANG = 8.0		# seconds without progress of some thread
+MAGIC = b"pa-fault-record\0"
+
+# As in payload_faults.c, in its order.
+PAYLOAD_POINTS = ["mmap", "mprotect", "madvise", "pthread_create", "pthread_key_create",
+                  "register_atfork", "socket", "bind", "chmod", "listen", "eventfd", "open",
+                  "read", "dlsym", "gil_take", "jumps", "self_test"]
+FAIL, KILL_TOOL = 1, 2
+
+
+class Faults:
+    """The build's programs with faults, and runs of them."""
+
+    def __init__(self, context):
+        self.context = context
+        self.tool = context.tool
+        build = os.path.dirname(os.path.dirname(os.path.abspath(context.program)))
+        self.directory = os.path.join(build, "tests", "fault")
+        self.program = self.file("pyattach-fault")
+        self.payload = self.file("fault.so")
+
+    def file(self, name):
+        path = os.path.join(self.directory, name)
+        require(os.path.exists(path), "not built (make check TESTS=): " + path)
+        return path
+
+    def run(self, target, fault=None, env=None, payload=None, rate="64KiB", timeout="5s"):
+        """Attach with a fault; the subprocess's result."""
+        environment = dict(os.environ, **(env or {}))
+        if fault:
+            environment["PA_FAULT"] = fault
+        command = [self.program, "attach", str(target.pid), "--payload",
+                   payload or self.context.tool.payload, "--rate", rate, "--timeout", timeout,
+                   "--format", "json"]
+        try:
+            return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, timeout=30, env=environment)
+        except subprocess.TimeoutExpired:
+            raise Failure("did not end in 30 s: %s with %s" % (" ".join(command), fault))
+
+    def armed_payload(self, directory, function, nth, mode, error=12, tool=0):
+        """A copy of the faulty payload with its record filled."""
+        with open(self.payload, "rb") as f:
+            data = bytearray(f.read())
+        at = data.index(MAGIC)
+        struct.pack_into("<IIIIi", data, at + 16, function, nth, mode, error, tool)
+        path = os.path.join(directory, "armed.so")
+        with open(path, "wb") as f:
+            f.write(data)
+        return path
+
+    def record(self, target):
+        """(fired, counts) of the payload in a target, or None."""
+        with open("/proc/%d/mem" % target.pid, "rb", 0) as memory:
+            for line in process.mappings(target.pid):
+                fields = line.split(None, 5)
+                if len(fields) < 6 or "pyattach" not in fields[5] or "w" not in fields[1]:
+                    continue
+                start, end = [int(x, 16) for x in fields[0].split("-")]
+                memory.seek(start)
+                data = memory.read(end - start)
+                at = data.find(MAGIC)
+                if at >= 0:
+                    numbers = struct.unpack_from("<IIIIiI32I", data, at + 16)
+                    return numbers[5], dict(zip(PAYLOAD_POINTS, numbers[6:]))
+        return None
+
+
+@contextlib.contextmanager
+def fault_target(context, name, *arguments, **how):
+    """A target of tests/fault/targets, beside those of tests/targets."""
+    row = context.row
+
+    class Here:
+        """The row, with further files in the target's directory."""
+        def __getattr__(self, attribute):
+            return getattr(row, attribute)
+
+        def private_directory(self):
+            path = row.private_directory()
+            for entry in os.listdir(os.path.join(HERE, "targets")):
+                if entry.endswith(".py"):
+                    shutil.copy(os.path.join(HERE, "targets", entry), path)
+            for entry in ("calls.so", "state.so"):
+                built = os.path.join(Faults(context).directory, entry)
+                if os.path.exists(built):
+                    shutil.copy(built, path)
+            return path
+
+    target = Target(Here(), name, *arguments, **how)
+    try:
+        yield target
+    finally:
+        target.kill()
+
+
+def beats_on(target, seconds=HANG):
+    """Every thread makes progress within the time that counts as a hang."""
+    before = target.ask("beats", wait=seconds + 5)
+    end = time.monotonic() + seconds
+    while True:
+        now = target.ask("beats", wait=seconds + 5)
+        if all(b > a for a, b in zip(before, now)):
+            return
+        if time.monotonic() > end:
+            raise Failure("hang: no progress of threads %s" % [
+                i for i, (a, b) in enumerate(zip(before, now)) if b <= a])
+        time.sleep(0.005)
+
+
+def untraced(target):
+    """Alive, no tracer, no thread in a tracing stop."""
+    require(target.process.poll() is None, "the target died", target.story())
+    wait_until(lambda: proc_status(target.pid, "TracerPid") == "0", 2, "the tracer to be gone")
+    for tid in process.threads(target.pid):
+        try:
+            status = process.read_proc(target.pid, "task/%d/stat" % tid)
+        except OSError:
+            continue
+        require(status.rsplit(b")", 1)[1].split()[0] not in (b"t", b"T"),
+                "a thread is stopped: %d" % tid)
+
+
+def settled(context, target, patience=8.0):
+    """Wait until the payload is attached, or nothing of ours is there any
+    more; True if it is attached.  Nothing in between may last."""
+    tool = context.tool
+    end = time.monotonic() + patience
+    while True:
+        answer = tool.run("status", target.pid, "--format", "json")
+        if answer.status == 0:
+            hooks = answer.json["hooks"]
+            if hooks == "on":
+                return True
+        if answer.status == tool.status_of["not-attached"] and not our_threads(target.pid):
+            return False
+        require(time.monotonic() < end, "neither attached nor unhooked", answer,
+                target.story())
+        time.sleep(0.01)
+
+
+def after_fault(context, target, plain=None):
+    """All that must hold after a fault; detaches.  True if it was attached."""
+    untraced(target)
+    token = context.random.getrandbits(30)
+    require_equal(target.ask("ping", token, wait=HANG), token, "the target's answer")
+    attached = settled(context, target)
+    if attached:
+        context.tool.detach(target)
+    wait_until(lambda: not our_threads(target.pid), 3, "our thread to end")
+    if plain is not None:
+        require_equal(target.ask("allocators"), plain, "allocators after a fault")
+    return attached

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+"""Threads inside blocking system calls, stopped: each call gives its exact
+result, without EINTR and not before its time.  Calls whose timeout starts
+anew after a stop may be late, by one timeout for each stop; how late is
+printed, as a busy machine is late by itself."""
+
+from fault_context import Faults, after_fault, fault_target
+from process import require, require_equal, wait_until
+
+# After a stop their timeout begins again (the man page says so).
+MAY_BE_LATE = ("epoll_wait", "epoll_pwait", "epoll_pwait2", "recv_timeout", "recvmsg_timeout",
+               "recvmmsg_timeout", "read_timeout", "accept_timeout", "send_timeout",
+               "connect_timeout", "semtimedop", "sigtimedwait", "io_getevents",
+               "io_uring_enter")
+
+
+def stopped_in(context, faults, target, name, tid, unsafe):
+    """Attach by that very thread, or only stop it and let it go."""
+    env = {"PA_FAULT_THREAD": str(tid), "PA_FAULT_UNSAFE": str(unsafe)}
+    done = faults.run(target, env=env, timeout="4s")
+    ok = (0, context.tool.status_of["no-safe-point"])
+    require(done.returncode in ok, "attach by the thread in %s: %s" % (name, done.stderr))
+    after_fault(context, target)
+    return done.returncode == 0
+
+
+def calls_are_exact(context):
+    faults = Faults(context)
+    rounds = 5 if context.full else 2
+    refused = set()
+    with fault_target(context, "calls.py") as target:
+        prepared = target.ask("prepared")
+        require(prepared >= 0, "the calls could not be prepared")
+        facts = wait_until(lambda: ready(target), 10, "all threads to be in their calls")
+        target.ask("reset")
+        for turn in range(rounds):
+            for name, fact in sorted(facts.items()):
+                if not stopped_in(context, faults, target, name, fact["tid"], turn % 2):
+                    refused.add(name)
+        before = target.ask("facts")
+        wait_until(lambda: all(f["calls"] > before[n]["calls"] + 1 for n, f in
+                               target.ask("facts").items()), 10, "every call to end again")
+        judge(target.ask("facts"), context)
+        target.ask("stop")
+    if prepared == 1:
+        context.note("no io_uring here")
+    if refused:
+        context.note("never a safe point: " + " ".join(sorted(refused)))
+
+
+def ready(target):
+    facts = target.ask("facts")
+    return facts if all(f["calls"] and f["tid"] for f in facts.values()) else None
+
+
+def judge(facts, context):
+    late = {}
+    for name, fact in sorted(facts.items()):
+        require_equal(fact["interrupted"], 0, "EINTR from " + name)
+        require_equal(fact["wrong"], 0, "wrong results of %s (errno %d)" % (
+            name, fact["last_errno"]))
+        require_equal(fact["early"], 0, "early returns of " + name)
+        if fact["timed"]:
+            late[name] = fact["latest_ns"] / 1e6
+    exact = [ms for name, ms in late.items() if name not in MAY_BE_LATE]
+    others = [ms for name, ms in late.items() if name in MAY_BE_LATE]
+    context.note("%d calls; late by at most %.1f ms, those with a timeout begun anew %.1f ms"
+                 % (len(facts), max(exact), max(others)))
+
+
+CASES = [calls_are_exact]

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""The tool is killed at random moments and random steps, over and over, at
+targets of every kind: no death, no hang, no wrong result."""
+import subprocess
+import time
+
+from fault_context import Faults, after_fault, beats_on, fault_target
+from process import require, require_equal
+
+KINDS = [("many.py",), ("locked.py",), ("alone.py", "cpu"), ("alone.py", "server"),
+         ("alone.py", "storm"), ("locked.py", "python"), ("alone.py", "gevent")]
+SHARE = {"many.py": 3}	# of the kills, against 1 for each other kind
+FRESH = 25		# kills before a new target takes over
+STEPS = {"ptrace": 8, "pwrite": 3, "waitpid": 6, "process_vm_readv": 30, "openat": 30,
+         "sendfile": 1, "unlinkat": 1, "nanosleep": 4}
+
+
+class Toll:
+    """What soak-attach prints."""
+
+    def __init__(self):
+        self.kills = self.killed = self.attached = self.deaths = self.hangs = 0
+        self.wrong = []
+        self.gap = 0.0
+
+    def __str__(self):
+        return ("%d attaches, %d killed, %d came up all the same; %d deaths, %d hangs, "
+                "%d wrong results, worst gap %.1f ms" % (
+                    self.kills, self.killed, self.attached, self.deaths, self.hangs,
+                    len(self.wrong), self.gap * 1e3))
+
+
+def at_a_step(context, faults, target):
+    random = context.random
+    name = random.choice(sorted(STEPS))
+    fault = "%s:%d:%s" % (name, random.randint(1, STEPS[name]),
+                          random.choice(("before", "after")))
+    unsafe = {"PA_FAULT_UNSAFE": str(random.choice((0, 0, 1, 3)))}
+    return faults.run(target, fault, unsafe).returncode
+
+
+def at_a_moment(context, faults, target):
+    command = subprocess.Popen(
+        [faults.program, "attach", str(target.pid), "--payload", context.tool.payload,
+         "--rate", "64KiB"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL)
+    time.sleep(context.random.uniform(0, 0.015))	# the random moment itself
+    command.kill()
+    return command.wait()
+
+
+def kill_in(context, kind, kills, toll):
+    """Some kills at one target; False where the kind cannot run here."""
+    faults = Faults(context)
+    with fault_target(context, *kind) as target:
+        plain = target.ask("allocators")
+        for number in range(kills):
+            how = at_a_step if context.random.random() < 0.5 else at_a_moment
+            toll.kills += 1
+            toll.killed += how(context, faults, target) == -9
+            toll.attached += after_fault(context, target,
+                                         plain if number == kills - 1 else None)
+        beats_on(target)
+        wrong = target.ask("wrong")
+        toll.wrong += wrong
+        toll.gap = max(toll.gap, target.ask("gap"))
+        require(not wrong, "wrong results", wrong)
+
+
+def usable_kinds(context):
+    kinds = []
+    for kind in KINDS:
+        if kind[-1] == "gevent":
+            command = context.row.command + ["-c", "import gevent"]
+            if subprocess.call(command, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL):
+                continue
+        kinds.append(kind)
+    return kinds
+
+
+def random_kills(context):
+    """As many kills as --kills says, over all kinds of targets."""
+    toll = Toll()
+    kinds = usable_kinds(context)
+    shares = [kind for kind in kinds for _ in range(SHARE.get(kind[0], 1))]
+    left = context.kills
+    turn = 0
+    while left:
+        some = min(FRESH, left)
+        kill_in(context, shares[turn % len(shares)], some, toll)
+        left -= some
+        turn += 1
+    context.note(str(toll))
+
+
+def state_survives(context):
+    """Registers, flags, red zone and errno of threads in C, stopped at any
+    instruction, attached and let go."""
+    faults = Faults(context)
+    rounds = 40 if context.full else 12
+    with fault_target(context, "state.py") as target:
+        for number in range(rounds):
+            before = target.ask("beats")
+            done = faults.run(target, env={"PA_FAULT_UNSAFE": str(number % 3)})
+            require_equal(done.returncode, 0, "attach: %s" % done.stderr)
+            after_fault(context, target)
+            require(target.ask("beats") != before, "the threads stand still")
+        wide = target.ask("wide")
+        require_equal(target.ask("stop"), [0, 0, 0, 0], "values that changed")
+        context.note("%d attaches, %s" % (rounds, "AVX-512" if wide else "no AVX-512 here"))
+
+
+CASES = [random_kills, state_survives]

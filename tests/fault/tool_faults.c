@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Faults in the tool, for tests only: every call of these functions that
+ * the tool makes arrives here by the linker's --wrap.  Between two of them
+ * nothing changes that a target could see, so that dying before and after
+ * each stands for dying at any instant.  Never installed.
+ *
+ * PA_FAULT=FUNCTION:N:before|after|ERRNO   at the Nth call (0: every call)
+ *                                          die, or fail with that number
+ * PA_FAULT_COUNTS=FILE                     write how often each was called
+ * PA_FAULT_THREAD=TID                      try no other thread
+ * PA_FAULT_UNSAFE=N                        let the first N threads go
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "injector/safepoint.h"
+#include "injector/threads.h"
+
+static const char *const names[] = {
+	"ptrace", "openat", "open", "pwrite", "write", "sendfile", "fchmod",
+	"fchown", "unlinkat", "waitpid", "syscall", "pthread_create",
+	"getrandom", "fstat", "fstatvfs", "nanosleep", "process_vm_readv",
+};
+
+enum function {
+	F_PTRACE, F_OPENAT, F_OPEN, F_PWRITE, F_WRITE, F_SENDFILE, F_FCHMOD,
+	F_FCHOWN, F_UNLINKAT, F_WAITPID, F_SYSCALL, F_PTHREAD_CREATE,
+	F_GETRANDOM, F_FSTAT, F_FSTATVFS, F_NANOSLEEP, F_READV, F_COUNT,
+};
+
+static unsigned counts[F_COUNT];
+static int function = -1, error;
+static unsigned nth;
+static char how;	/* 'b'efore, 'a'fter, 'e'rror */
+
+static void write_counts(void)
+{
+	const char *path = getenv("PA_FAULT_COUNTS");
+	FILE *out = path ? fopen(path, "w") : NULL;
+
+	for (int i = 0; out && i < F_COUNT; i++)
+		fprintf(out, "%s %u\n", names[i], counts[i]);
+	if (out)
+		fclose(out);
+}
+
+__attribute__((constructor)) static void read_wish(void)
+{
+	const char *wish = getenv("PA_FAULT");
+	char name[32], mode[16];
+
+	atexit(write_counts);
+	if (!wish || sscanf(wish, "%31[a-z_]:%u:%15s", name, &nth, mode) != 3)
+		return;
+	for (int i = 0; i < F_COUNT; i++)
+		if (!strcmp(name, names[i]))
+			function = i;
+	error = atoi(mode);
+	how = error ? 'e' : mode[0];
+}
+
+static void die(void)
+{
+	kill(getpid(), SIGKILL);
+	for (;;)
+		pause();
+}
+
+/* True if this call is the one that was named. */
+static bool is_it(enum function f)
+{
+	unsigned n = __atomic_add_fetch(&counts[f], 1, __ATOMIC_RELAXED);
+
+	if ((int)f != function || (nth && n != nth))
+		return false;
+	if (how == 'b')
+		die();
+	errno = error;
+	return true;
+}
+
+#define WRAP(id, type, name, parameters, arguments)			\
+	type __real_##name parameters;					\
+	type __wrap_##name parameters;					\
+	type __wrap_##name parameters					\
+	{								\
+		bool it = is_it(id);					\
+		type result = it && how == 'e' ? (type)-1		\
+			: __real_##name arguments;			\
+									\
+		if (it && how == 'a')					\
+			die();						\
+		return result;						\
+	}
+
+typedef void *(*routine)(void *);
+
+/* the variadic ones: never more than these, and extra ones do no harm */
+WRAP(F_PTRACE, long, ptrace, (int r, pid_t p, void *a, void *d), (r, p, a, d))
+WRAP(F_OPENAT, int, openat, (int d, const char *n, int f, mode_t m),
+     (d, n, f, m))
+WRAP(F_OPEN, int, open, (const char *n, int f, mode_t m), (n, f, m))
+WRAP(F_SYSCALL, long, syscall, (long n, long a, long b, long c, long d, long e),
+     (n, a, b, c, d, e))
+WRAP(F_PWRITE, ssize_t, pwrite, (int d, const void *b, size_t n, off_t o),
+     (d, b, n, o))
+WRAP(F_WRITE, ssize_t, write, (int d, const void *b, size_t n), (d, b, n))
+WRAP(F_SENDFILE, ssize_t, sendfile, (int o, int i, off_t *a, size_t n),
+     (o, i, a, n))
+WRAP(F_FCHMOD, int, fchmod, (int d, mode_t m), (d, m))
+WRAP(F_FCHOWN, int, fchown, (int d, uid_t u, gid_t g), (d, u, g))
+WRAP(F_UNLINKAT, int, unlinkat, (int d, const char *n, int f), (d, n, f))
+WRAP(F_WAITPID, pid_t, waitpid, (pid_t p, int *s, int o), (p, s, o))
+WRAP(F_GETRANDOM, ssize_t, getrandom, (void *b, size_t n, unsigned f), (b, n, f))
+WRAP(F_FSTAT, int, fstat, (int d, struct stat *s), (d, s))
+WRAP(F_FSTATVFS, int, fstatvfs, (int d, struct statvfs *s), (d, s))
+WRAP(F_NANOSLEEP, int, nanosleep,
+     (const struct timespec *t, struct timespec *r), (t, r))
+WRAP(F_READV, ssize_t, process_vm_readv,
+     (pid_t p, const struct iovec *l, unsigned long n, const struct iovec *r,
+      unsigned long m, unsigned long f), (p, l, n, r, m, f))
+
+int __real_pthread_create(pthread_t *t, const pthread_attr_t *a, routine r,
+			  void *x);
+int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *a, routine r,
+			  void *x);
+int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *a, routine r,
+			  void *x)
+{
+	bool it = is_it(F_PTHREAD_CREATE);
+	int result = it && how == 'e' ? error
+		: __real_pthread_create(t, a, r, x);
+
+	if (it && how == 'a')
+		die();
+	return result;
+}
+
+/* ---- which thread ---- */
+
+size_t __real_pa_threads_list(int dir, struct pa_candidate *list, size_t max);
+size_t __wrap_pa_threads_list(int dir, struct pa_candidate *list, size_t max);
+size_t __wrap_pa_threads_list(int dir, struct pa_candidate *list, size_t max)
+{
+	const char *wanted = getenv("PA_FAULT_THREAD");
+	size_t n = __real_pa_threads_list(dir, list, max);
+
+	if (!wanted)
+		return n;
+	for (size_t i = 0; i < n; i++)
+		if (list[i].tid == atoi(wanted)) {
+			list[0] = list[i];
+			return 1;
+		}
+	return 0;
+}
+
+bool __real_pa_safepoint_check(struct pa_safepoint *safe,
+			       const struct pa_regs *regs, unsigned below);
+bool __wrap_pa_safepoint_check(struct pa_safepoint *safe,
+			       const struct pa_regs *regs, unsigned below);
+bool __wrap_pa_safepoint_check(struct pa_safepoint *safe,
+			       const struct pa_regs *regs, unsigned below)
+{
+	const char *wanted = getenv("PA_FAULT_UNSAFE");
+	static int refused;
+	bool good = __real_pa_safepoint_check(safe, regs, below);
+
+	if (!wanted || refused >= atoi(wanted))
+		return good;
+	refused++;
+	safe->reason = "a test says so";
+	return false;
+}
