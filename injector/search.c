@@ -17,6 +17,7 @@
 #define STOPS_MAX 50
 #define PAUSE_FIRST_NS 300000ull
 #define PAUSE_MAX_NS 250000000ull
+#define DENIALS_MAX 3	/* refusals without a tracer to be seen */
 #define STUCK_MAX 20	/* threads that do not stop, before we believe it */
 
 struct search {
@@ -25,7 +26,7 @@ struct search {
 	/* threads tried since all were tried last */
 	pid_t tried[PA_CANDIDATES_MAX];
 	size_t tried_count;
-	unsigned stops, stuck;
+	unsigned stops, stuck, denials;
 	char reason[128];
 };
 
@@ -62,7 +63,7 @@ static bool is_our_tracer(pid_t tid)
 }
 
 /* ptrace was refused: why?  1: go on searching. */
-static int denied(const struct search *s, const struct pa_attempt *a)
+static int denied(struct search *s, const struct pa_attempt *a)
 {
 	struct pa_session *session = s->session;
 	struct pa_proc_status status;
@@ -73,7 +74,8 @@ static int denied(const struct search *s, const struct pa_attempt *a)
 	snprintf(name, sizeof name, "task/%d/status", (int)a->tid);
 	if (pa_proc_read_status(session->dir, name, &status) ||
 	    !status.tracer)
-		return pa_fail(session->diag, PA_E_NOT_PERMITTED,
+		/* A tracer that let go in between, unless it happens again. */
+		return ++s->denials <= DENIALS_MAX ? 1 : pa_fail(session->diag, PA_E_NOT_PERMITTED,
 			       "not permitted to trace process %d", pid);
 	if (is_our_tracer(status.tracer))
 		return 1;
