@@ -327,7 +327,7 @@ static int read_kind(const struct pa_reader *reader, struct pa_image *image,
 		if (d->set[set].region[i].kind != want->kind)
 			continue;
 		err = read_region(reader, d, set, i, want, total);
-		if (err && reader->snapshot)
+		if (err && (reader->snapshot || err != PA_E_DAMAGED))
 			return region_failed(want, err, diag);
 		image->repaired += err != 0;
 	}
