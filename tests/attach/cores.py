@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from process import Failure, require, require_equal
+from process import Failure, mappings, require, require_equal
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TREE = os.path.dirname(os.path.dirname(HERE))
@@ -308,6 +308,59 @@ def torn(context):
     context.note("%d cores, %d records in flight" % (rounds, flying))
 
 
+NO_EXEC = """for d in /tmp /var/tmp /dev/shm /run; do
+mount --bind $d $d && mount -o remount,bind,noexec $d || exit 9; done; exec "$@" """
+
+
+def payload_in_a_memfd(context):
+    """No directory to load from: the payload's file is a memfd.  gdb opens
+    the names of what is loaded; it must not hang."""
+    if context.row.root:
+        context.skip("needs a mount namespace of our own root")
+    pattern = need_plain_cores(context)
+    tool = context.tool
+    with Place(context) as place:
+        with context.target("dying.py", unchanged=False, prefix=(
+                "unshare", "-m", "sh", "-c", NO_EXEC, "sh")) as target:
+            gdb = Gdb(context, place.path)
+            target.ask("prepare", place.inside)
+            tool.attach(target, "--rate", "16KiB")
+            require(any("memfd" in line for line in mappings(target.pid)), "a memfd is mapped",
+                    *mappings(target.pid)[-30:])
+            target.ask("keep", 2000, 3000)
+            truth = tool.report(target)
+            same(truth, gdb.report("-p", str(target.pid)), "gdb attached")
+            gcore(context, gdb, place, target, truth)
+            os.kill(target.pid, signal.SIGSEGV)
+            path = core_of(target, place.path, pattern)
+            in_all(context, gdb, place, path, truth, target)
+
+
+def without_the_payload(context):
+    """The payload's installed file is gone or another one when the core is
+    read: no reader opens it."""
+    pattern = need_plain_cores(context)
+    tool = context.tool
+    with Place(context) as place:
+        manager, prepare = dying(context, place)
+        with manager as target:
+            gdb = Gdb(context, place.path)
+            target.ask(*prepare)
+            copy = os.path.join(place.path, "payload.so")
+            shutil.copy(tool.payload, copy)
+            tool.good("attach", target.pid, "--payload", copy, "--rate", "16KiB")
+            target.attached = True
+            target.ask("keep", 2000, 3000)
+            truth = tool.report(target)
+            with open(copy, "r+b") as f:
+                f.write(b"another file" * 1000)
+            os.kill(target.pid, signal.SIGSEGV)
+            path = core_of(target, place.path, pattern)
+            in_all(context, gdb, place, path, truth, target)
+            os.unlink(copy)
+            in_all(context, gdb, place, path, truth, target)
+
+
 def many_mappings(context):
     """40 000 mappings: found at once, in gdb too."""
     pattern = need_plain_cores(context)
@@ -361,4 +414,4 @@ def cut(context):
 
 
 CASES = [same_everywhere, filters, without_a_table, again, forked_child, torn,
-         many_mappings, cut]
+         payload_in_a_memfd, without_the_payload, many_mappings, cut]
