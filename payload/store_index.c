@@ -10,7 +10,7 @@
 #define BITS 19			/* lg of the bits in the bitmap */
 #define TAG_REST (32 - BITS)	/* bits of a tag that tell addresses apart */
 
-uint64_t pa_store_bitmap[8192] __attribute__((aligned(64)));
+uint64_t pa_store_bitmap[8192] __attribute__((aligned(PA_IMAGE_PAGE)));
 
 /* ---- the bitmap ---- */
 

@@ -280,6 +280,10 @@ static int need_arena(uint64_t memory_max)
 
 static void clear_bitmap(void)
 {
+	/* its pages are given back; a late hook reads zeros */
+	if (madvise(pa_store_bitmap, sizeof(pa_store_bitmap),
+		    MADV_DONTNEED) == 0)
+		return;
 	for (unsigned i = 0; i < 8192; i++)
 		if (__atomic_load_n(&pa_store_bitmap[i], __ATOMIC_RELAXED))
 			__atomic_store_n(&pa_store_bitmap[i], 0,

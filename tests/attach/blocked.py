@@ -87,7 +87,9 @@ def ctrl_c_leaves_nothing(context):
             target.read()
             command = subprocess.Popen(
                 [tool.program, "attach", str(target.pid), "--timeout", "20s"]
-                + tool.attach_options(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                + tool.attach_options(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                # a shell's background job would hand on that SIGINT is ignored
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
             try:
                 command.wait(0.3 + context.random.random())
             except subprocess.TimeoutExpired:
