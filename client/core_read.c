@@ -51,9 +51,11 @@ static void compare(struct pa_image *image)
 		image->damaged += stated - have;
 }
 
-/* A core has no time: the last sample's will do. */
+/* A core has no time: the last sample's will do.  The exact totals are those
+ * of the last request; how much came since nobody knows. */
 static void set_times(struct pa_directory *d)
 {
+	d->uncounted_max = UINT64_MAX;
 	d->snapshot_realtime_ns = d->heartbeat_realtime_ns ?
 		d->heartbeat_realtime_ns : d->attached_realtime_ns;
 	d->snapshot_monotonic_ns = d->heartbeat_monotonic_ns ?

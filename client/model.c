@@ -434,7 +434,10 @@ static void add_metadata(struct pa_report *report,
 		report->rate_max = d->rate_effective;
 	report->requested_bytes += d->requested_bytes;
 	report->requested_calls += d->requested_calls;
-	report->uncounted_max += d->uncounted_max;
+	if (d->uncounted_max > UINT64_MAX - report->uncounted_max)
+		report->uncounted_max = UINT64_MAX;
+	else
+		report->uncounted_max += d->uncounted_max;
 	report->rss += d->rss;
 	report->rss_at_attach += d->rss_at_attach;
 	report->evicted += d->sites_evicted;

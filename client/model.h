@@ -74,6 +74,7 @@ struct pa_report {
 	uint64_t time_ns, attached_ns;	/* CLOCK_REALTIME */
 	uint64_t uptime_ns;		/* from attach to the snapshot */
 	uint64_t rate, rate_effective, rate_max;
+	/* uncounted_max UINT64_MAX: at least so much was requested */
 	uint64_t requested_bytes, requested_calls, uncounted_max;
 	struct pa_sum estimated_sum;
 	struct pa_estimate estimated_bytes, estimated_calls;

@@ -118,13 +118,21 @@ static void add_head(json_t *object, const struct pa_report *r)
 		json_object_set_new(object, parts[i].key, parts[i].value);
 }
 
+/* Of a core, zero says that nobody ever asked. */
+static json_t *requested_json(const struct pa_report *r, uint64_t value)
+{
+	return r->uncounted_max == UINT64_MAX ? pa_json_known(value) :
+		pa_json_count(value);
+}
+
 static void add_totals(json_t *object, const struct pa_report *r)
 {
 	json_object_set_new(object, "requested", json_pack(
 		"{s:o, s:o, s:o}",
-		"bytes", pa_json_count(r->requested_bytes),
-		"calls", pa_json_count(r->requested_calls),
-		"uncounted_max", pa_json_count(r->uncounted_max)));
+		"bytes", requested_json(r, r->requested_bytes),
+		"calls", requested_json(r, r->requested_calls),
+		"uncounted_max", r->uncounted_max == UINT64_MAX ?
+		json_null() : pa_json_count(r->uncounted_max)));
 	json_object_set_new(object, "estimated", json_pack(
 		"{s:o, s:o}",
 		"bytes", pa_json_estimate(&r->estimated_bytes),

@@ -517,12 +517,19 @@ static void put_foot(const struct pa_view *view, const struct pa_report *r)
 			 things[r->question.group_by], hidden == 1 ? "" : "s",
 			 hidden == 1 ? "s" : "",
 			 pa_human_bytes(r->rest.bytes).s);
+	if (r->n_shown)
+		fputc('\n', view->file);
+	if (r->uncounted_max == UINT64_MAX) {
+		say(view, "%sRequested since attach: about %s in %s calls, by "
+		    "estimate.", more,
+		    pa_human_bytes(r->estimated_bytes.estimate).s,
+		    pa_human_count(r->estimated_calls.estimate).s);
+		return;
+	}
 	if (r->uncounted_max > r->requested_bytes / 100)
 		snprintf(uncounted, sizeof uncounted, ", and at most %s that "
 			 "running threads have not yet added",
 			 pa_human_bytes((double)r->uncounted_max).s);
-	if (r->n_shown)
-		fputc('\n', view->file);
 	say(view, "%sRequested since attach: exactly %s in %s calls "
 	    "(estimate %s)%s.", more,
 	    pa_human_bytes((double)r->requested_bytes).s,

@@ -196,7 +196,8 @@ enum pa_site_index {
 	F(uint32_t, state,	"pa_image_state")	\
 	F(uint32_t, identity_crc, "CRC-32 of all bytes before this field")
 
-/* Counters: written without a lock being needed by readers; not in a CRC. */
+/* Counters: written without a lock being needed by readers; not in a CRC.
+ * uncounted_max is 2^64 - 1, not known, in an image made from a core. */
 #define PA_DIRECTORY_COUNTERS(F)			\
 	F(uint64_t, detached_realtime_ns, "ns, 0 = attached")	\
 	F(uint64_t, heartbeat_realtime_ns, "ns, of the last sample")	\

@@ -33,6 +33,7 @@ ESTIMATES = [name for name in DIRECTORY.names
              if name.startswith('estimated_')]
 SIZE_MAX = 1 << 62
 GROUPS_MAX = 1 << 16    # of equal samples in memory at a time
+NOT_KNOWN = (1 << 64) - 1
 IN_FLIGHT_MAX = 8       # threads that may be writing a record at once
 
 
@@ -506,6 +507,16 @@ class Table:
         """CLOCK_MONOTONIC at the time of the table: the age's other end."""
         return (self.snapshot and self.fields['snapshot_monotonic_ns']
                 or self.fields['heartbeat_monotonic_ns'])
+
+    def requested(self):
+        """(bytes, calls, not yet counted at most); None where not known: of
+        a memory the figures are those of the last request to the payload."""
+        fields = self.fields
+        figures = fields['requested_bytes'], fields['requested_calls']
+        unsure = fields['uncounted_max']
+        if not self.snapshot or unsure == NOT_KNOWN:
+            return figures[0] or None, figures[1] or None, None
+        return figures + (unsure,)
 
     def uptime_ns(self):
         """From the attach to the time of the table."""

@@ -68,10 +68,8 @@ def _row_json(report, row):
     return value
 
 
-def _requested(fields):
-    return {'bytes': fields['requested_bytes'],
-            'calls': fields['requested_calls'],
-            'uncounted_max': fields['uncounted_max']}
+def _requested(table):
+    return dict(zip(('bytes', 'calls', 'uncounted_max'), table.requested()))
 
 
 def time_of(table):
@@ -110,7 +108,7 @@ def report_json(report):
         'uptime_ns': table.uptime_ns(), 'rate': fields['rate'] or None,
         'effective_rate': fields['rate_effective'] or None,
         'group_by': report.group_by, 'of': report.of, 'sort': report.sort,
-        'requested': _requested(fields), 'estimated': _estimated(report),
+        'requested': _requested(table), 'estimated': _estimated(report),
         'process': _process(report),
         'totals': {'bytes': _estimate(report.bytes(report.total)),
                    'objects': _estimate(report.objects(report.total)),
@@ -141,7 +139,7 @@ def status_json(table):
         'samples': {'live': fields['samples_live'],
                     'taken': fields['samples_taken'],
                     'thinned': fields['samples_thinned']},
-        'requested': _requested(fields),
+        'requested': _requested(table),
         'estimated': _estimated(report),
         'memory': {'used': fields['memory_used'],
                    'limit': fields['memory_max']},

@@ -8,6 +8,7 @@ core was not.
 import struct
 import zlib
 
+from .decode import NOT_KNOWN
 from .layout import (CONSTANTS as C, DIRECTORY, FRAME, LIVE, NODE, REGION,
                      SET, SITE)
 
@@ -68,6 +69,7 @@ def _identity(table, page):
     fields['header_size'] = DIRECTORY.size
     fields['active_set'] = 0
     if not table.snapshot:
+        fields['uncounted_max'] = NOT_KNOWN
         fields['snapshot_realtime_ns'] = (fields['heartbeat_realtime_ns']
                                           or fields['attached_realtime_ns'])
         fields['snapshot_monotonic_ns'] = (fields['heartbeat_monotonic_ns']

@@ -102,14 +102,21 @@ def top(report):
     ending = '%d more %s hold%s %s. ' % (
         hidden, 'row' if hidden == 1 else 'rows', 's' if hidden == 1 else '',
         text.human_bytes(report.rest.bytes)) if hidden else ''
-    estimated = report.estimated()
-    lines.append('%sRequested since attach: exactly %s in %s calls '
-                 '(estimate %s).' % (
-                     ending, text.human_bytes(report.fields[
-                         'requested_bytes']),
-                     text.human_count(report.fields['requested_calls']),
-                     text.human_bytes(estimated.bytes)))
+    lines.append(ending + _requested(report))
     return lines
+
+
+def _requested(report):
+    """What was asked for since the attach: exactly, or by estimate."""
+    total, calls, unsure = report.table.requested()
+    estimated = report.estimated()
+    if unsure is None:
+        return 'Requested since attach: about %s in %s calls, by estimate.' % (
+            text.human_bytes(estimated.bytes),
+            text.human_count(estimated.objects))
+    return ('Requested since attach: exactly %s in %s calls (estimate %s).'
+            % (text.human_bytes(total), text.human_count(calls),
+               text.human_bytes(estimated.bytes)))
 
 
 def damage(table):
