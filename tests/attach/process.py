@@ -94,12 +94,13 @@ def mappings(pid):
 
 
 def rss(pid):
-    """Resident bytes, counted page by page: VmRSS lags behind by some 100 KiB
-    on kernels that count for each processor."""
+    """Resident bytes of the process's own, counted page by page.  VmRSS lags
+    behind by some 100 KiB on kernels that count for each processor, and pages
+    of files come as the kernel reads ahead."""
     for line in read_proc(pid, "smaps_rollup").decode().splitlines():
-        if line.startswith("Rss:"):
+        if line.startswith("Anonymous:"):
             return int(line.split()[1]) * 1024
-    return int(proc_status(pid, "VmRSS").split()[0]) * 1024
+    return int(proc_status(pid, "RssAnon").split()[0]) * 1024
 
 
 # ---- the target ----
