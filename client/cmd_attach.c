@@ -108,6 +108,7 @@ static int attach_first(struct pa_command *command, struct pa_wire *wire,
 		.rate = args->rate, .memory_max = args->memory_max,
 		.frames_max = args->frames_max,
 		.timeout_ns = time_left(command), .seed = args->seed,
+		.assume_seccomp_ok = args->assume_seccomp_ok,
 		.step = tell_step, .context = command,
 	};
 	int err;

@@ -14,7 +14,7 @@ enum option_id {
 	OPT_FOR, OPT_METHOD, OPT_PAYLOAD, OPT_SEED, OPT_FORCE, OPT_OUTPUT,
 	OPT_GROUP_BY, OPT_OF, OPT_SORT, OPT_LIMIT, OPT_MIN_AGE, OPT_MAX_AGE,
 	OPT_MIN_SIZE, OPT_INCLUDE, OPT_EXCLUDE, OPT_VIEW, OPT_ADDRESS,
-	OPT_FULL,
+	OPT_FULL, OPT_ASSUME_SECCOMP_OK,
 	OPT_LATER,		/* known, but not in this version */
 };
 
@@ -76,6 +76,8 @@ static const struct option options[] = {
 	  "write there (of a core: its image); - is stdout" },
 	{ OPT_FORCE, 0, "force", NULL, FILES | ATTACH,
 	  "overwrite a file; attach where room is short" },
+	{ OPT_ASSUME_SECCOMP_OK, 0, "assume-seccomp-ok", NULL, ATTACH,
+	  "do not judge the process's seccomp filters" },
 	{ OPT_FORMAT, 0, "format", "NAME", PA_VERBS_ALL,
 	  "table, json; for report also csv (table)" },
 	{ OPT_JSON, 0, "json", NULL, PA_VERBS_ALL,
@@ -93,7 +95,6 @@ static const struct option options[] = {
 	  "print the version" },
 	{ OPT_LATER, 0, "follow-fork", NULL, ATTACH, NULL },
 	{ OPT_LATER, 0, "subprocesses", NULL, TREES, NULL },
-	{ OPT_LATER, 0, "assume-seccomp-ok", NULL, ATTACH, NULL },
 };
 #define N_OPTIONS (sizeof options / sizeof options[0])
 
@@ -321,6 +322,9 @@ static int apply(struct pa_args *args, const struct option *o,
 		return 0;
 	case OPT_FORCE:
 		args->force = true;
+		return 0;
+	case OPT_ASSUME_SECCOMP_OK:
+		args->assume_seccomp_ok = true;
 		return 0;
 	case OPT_FULL:
 		args->full = true;

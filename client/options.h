@@ -55,6 +55,7 @@ struct pa_args {
 	enum pa_format format;
 	enum pa_color color;
 	bool help, version, quiet, verbose, force;
+	bool assume_seccomp_ok;
 	uint64_t timeout_ns;
 
 	uint64_t rate, memory_max, seed;

@@ -38,6 +38,7 @@ struct pa_target {
 	int python_minor;
 	bool shared_libpython;
 	bool free_threaded;
+	bool filtered;		/* by seccomp; judged by pa_attach() */
 	char python_text[32];	/* "3.13.0" */
 	uint64_t directory;	/* address of a payload's directory, or 0 */
 	struct pa_directory loaded;	/* its contents, valid if directory */
@@ -65,6 +66,7 @@ struct pa_attach_options {
 	unsigned frames_max;
 	uint64_t timeout_ns;	/* of the whole attach */
 	uint64_t seed;		/* 0 = random */
+	bool assume_seccomp_ok;	/* do not judge its filters */
 	/* called with one line per step, or NULL */
 	void (*step)(void *context, const char *line);
 	void *context;

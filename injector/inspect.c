@@ -250,10 +250,6 @@ static int check_hindrances(struct inspection *in)
 		return pa_fail(in->diag, PA_E_SECCOMP,
 			       "process %d is in seccomp's strict mode",
 			       in->pid);
-	if (in->status.seccomp)
-		return pa_fail(in->diag, PA_E_SECCOMP,
-			       "process %d has a seccomp filter, and a forbidden call would end it",
-			       in->pid);
 	return 0;
 }
 
@@ -262,6 +258,7 @@ static void fill_target(struct inspection *in)
 	struct pa_target *t = in->target;
 	const struct pa_python *p = &in->python;
 
+	t->filtered = in->status.seccomp != 0;
 	t->python_version = p->hex;
 	t->python_minor = p->minor;
 	t->shared_libpython = p->shared;

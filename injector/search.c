@@ -115,6 +115,14 @@ static int judge(struct search *s, const struct pa_attempt *a)
 			       "process %d is stopped (by job control)", pid);
 	case PA_ATTEMPT_DENIED:
 		return denied(s, a);
+	case PA_ATTEMPT_FORBIDDEN:
+		if (!a->what)
+			return pa_fail(session->diag, PA_E_SECCOMP,
+				       "process %d has a seccomp filter that cannot be read (that takes CAP_SYS_ADMIN), and a forbidden call might end it",
+				       pid);
+		return pa_fail(session->diag, PA_E_SECCOMP,
+			       "a seccomp filter of process %d does not allow %s",
+			       pid, a->what);
 	default:
 		return pa_fail(session->diag, PA_E_TRACE_FAILED,
 			       "%s failed for thread %d of process %d: %s",
@@ -179,6 +187,8 @@ static int search(struct search *s)
 			.safe = session->safe,
 			.cave = session->cave,
 			.block = &session->block,
+			.judge_filters = session->target->filtered &&
+				!session->options->assume_seccomp_ok,
 		};
 		int going;
 

@@ -23,6 +23,7 @@
 #include "injector/fault.h"
 #include "injector/proc.h"
 #include "injector/restart.h"
+#include "injector/seccomp.h"
 
 #define STOP_NS_MAX 100000000ull
 #define TRACER_STACK (256u << 10)
@@ -316,6 +317,15 @@ static void commit(struct pa_attempt *a, struct pa_regs *regs)
 	pa_fault_point(PA_FAULT_DETACHED);
 }
 
+/* True if the thread's filters, which ours will inherit, forbid something;
+ * what stays NULL where they cannot be read. */
+static bool filters_forbid(struct pa_attempt *a)
+{
+	return a->judge_filters &&
+	       pa_seccomp_check(a->tid, a->block->mode == PA_STUB_MEMFD,
+				&a->what) != PA_SECCOMP_GOOD;
+}
+
 static void look_and_commit(struct pa_attempt *a)
 {
 	unsigned below = pa_arch.red_zone + sizeof(struct pa_block) +
@@ -335,6 +345,11 @@ static void look_and_commit(struct pa_attempt *a)
 				    caller_is_python(a->safe));
 	if (!safe) {
 		let_go(a, restart, &regs);
+		return;
+	}
+	if (filters_forbid(a)) {
+		let_go(a, restart, &regs);
+		a->outcome = PA_ATTEMPT_FORBIDDEN;
 		return;
 	}
 	pa_restart_apply(restart, &regs);

@@ -40,6 +40,7 @@ enum pa_attempt_outcome {
 	PA_ATTEMPT_NO_STOP,		/* it did not stop in time */
 	PA_ATTEMPT_STOPPED,		/* job control has stopped it */
 	PA_ATTEMPT_DENIED,		/* ptrace refused: see error */
+	PA_ATTEMPT_FORBIDDEN,		/* a seccomp filter: see what */
 	PA_ATTEMPT_FAILED,		/* something else: see error, what */
 };
 
@@ -51,6 +52,7 @@ struct pa_attempt {
 	struct pa_safepoint *safe;
 	uint64_t cave;			/* where the stub goes */
 	const struct pa_block *block;	/* without resume_* */
+	bool judge_filters;		/* those of seccomp */
 	/* found */
 	enum pa_attempt_outcome outcome;
 	const char *reason;		/* for UNSAFE and NO_STOP */

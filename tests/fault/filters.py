@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""Seccomp filters of the target: one that would end it for a call of ours
+refuses and names the call; a harmless one is no obstacle."""
+from fault_context import after_fault, fault_target
+from process import read_proc, require, require_equal
+
+NUMBERS = {"clone": 56, "clone3": 435, "socket": 41, "process_vm_readv": 310, "bind": 49,
+           "mprotect": 10, "eventfd2": 290, "accept4": 288, "memfd_create": 319,
+           "execve": 59, "ptrace": 101, "openat": 257, "getpid": 39}
+
+
+def refused(context, target, part, *options):
+    error = context.tool.refused("seccomp", "attach", target.pid,
+                                 *(context.tool.attach_options() + list(options)))
+    require(part in error["message"], "the call is not named: " + part, error)
+
+
+def killing(context):
+    """Each call of ours that would kill, one at a time."""
+    for name in ("clone", "clone3", "socket", "process_vm_readv", "bind", "mprotect",
+                 "eventfd2", "accept4", "getpid"):
+        for action in ("kill", "trap"):
+            with fault_target(context, "filters.py") as target:
+                plain = target.ask("allocators")
+                require_equal(target.ask("install", [NUMBERS[name]], action), 0, "filter")
+                refused(context, target, " " + name)
+                after_fault(context, target, plain)
+
+
+def failing(context):
+    """Calls that must not fail would fail."""
+    for name in ("clone3", "socket", "mprotect"):
+        with fault_target(context, "filters.py") as target:
+            require_equal(target.ask("install", [NUMBERS[name]], "errno"), 0, "filter")
+            refused(context, target, " " + name)
+            after_fault(context, target)
+
+
+def second_of_two(context):
+    """Every filter counts, not only the last."""
+    with fault_target(context, "filters.py") as target:
+        require_equal(target.ask("install", [NUMBERS["socket"]], "kill"), 0, "filter")
+        require_equal(target.ask("install", [NUMBERS["ptrace"]], "kill", 300), 0, "filter")
+        refused(context, target, " socket")
+        after_fault(context, target)
+
+
+def harmless(context):
+    """What we do not call may kill; what we tolerate may fail."""
+    for names, action in ((["execve", "ptrace", "memfd_create"], "kill"), (["clone3"], "enosys"),
+                          (["process_vm_readv"], "errno"), (["socket", "clone"], "log")):
+        with fault_target(context, "filters.py") as target:
+            plain = target.ask("allocators")
+            numbers = [NUMBERS[n] for n in names]
+            require_equal(target.ask("install", numbers, action, 100), 0, "filter")
+            require_equal(read_proc(target.pid, "status").decode().split("Seccomp:")[1].split()[0],
+                          "2", "the target's seccomp mode")
+            context.tool.attach(target, "--rate", "16KiB")
+            context.tool.still_served(target)
+            require(after_fault(context, target, plain), "it was attached")
+
+
+def unreadable(context):
+    """Without CAP_SYS_ADMIN the filters cannot be read: refused, unless the
+    user says that they are harmless."""
+    import subprocess
+    with fault_target(context, "filters.py") as target:
+        target.ask("install", [NUMBERS["ptrace"]], "kill")
+        prefix = ["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"]
+        if subprocess.call(prefix + ["true"], stderr=subprocess.DEVNULL):
+            context.skip("setpriv cannot drop a capability here")
+        options = context.tool.attach_options()
+        error = context.tool.refused("seccomp", "attach", target.pid, *options, prefix=prefix)
+        require("cannot be read" in error["message"], "message", error)
+        after_fault(context, target)
+        context.tool.good("attach", target.pid, "--assume-seccomp-ok", *options, prefix=prefix)
+        require(after_fault(context, target), "it was attached")
+
+
+CASES = [killing, failing, second_of_two, harmless, unreadable]
