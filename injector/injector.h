@@ -51,6 +51,13 @@ struct pa_target {
 int pa_target_inspect(pid_t pid, uint64_t room, struct pa_target *target,
 		      struct pa_diag *diag);
 
+/*
+ * For a reader that stays outside: a process that we may read, also one that
+ * is stopped, traced, frozen, filtered or about to end.  Reads nothing of its
+ * memory, so that it knows neither Python's version nor a payload.
+ */
+int pa_target_look(pid_t pid, struct pa_target *target, struct pa_diag *diag);
+
 /* Read n bytes at an address of the process; 0 or -PA_E_. */
 int pa_target_read(pid_t pid, uint64_t address, void *buffer, size_t n);
 

@@ -24,6 +24,7 @@
 /* What is gathered on the way. */
 struct inspection {
 	pid_t pid;
+	bool outside;		/* only to be read */
 	int dir;
 	int mem;		/* /proc/PID/mem: opened as a question */
 	struct pa_target *target;
@@ -92,6 +93,8 @@ static int check_state(struct inspection *in)
 		return pa_fail(in->diag, PA_E_ZOMBIE,
 			       "process %d has ended and waits to be reaped (state Z)",
 			       in->pid);
+	if (in->outside)
+		return 0;
 	if (in->status.tracer || state == 't')
 		return check_traced(in);
 	if (state == 'T')
@@ -301,8 +304,9 @@ static int inspect_program(struct inspection *in, uint64_t room)
 {
 	int error = check_executable(in);
 
-	if (!error)
-		error = read_modules(in);
+	if (error || in->outside)
+		return error;
+	error = read_modules(in);
 	if (!error)
 		error = check_python(in);
 	if (!error)
@@ -323,7 +327,7 @@ static int inspect(struct inspection *in, uint64_t room)
 		error = read_state(in);
 	if (!error)
 		error = check_permission(in);
-	if (!error)
+	if (!error && !in->outside)
 		error = pa_room_check_frozen(in->dir, in->pid, in->diag);
 	if (error)
 		return error;
@@ -334,8 +338,8 @@ static int inspect(struct inspection *in, uint64_t room)
 	return error;
 }
 
-int pa_target_inspect(pid_t pid, uint64_t room, struct pa_target *target,
-		      struct pa_diag *diag)
+static int look(pid_t pid, bool outside, uint64_t room,
+		struct pa_target *target, struct pa_diag *diag)
 {
 	struct inspection *in = calloc(1, sizeof *in);
 	int error;
@@ -345,6 +349,7 @@ int pa_target_inspect(pid_t pid, uint64_t room, struct pa_target *target,
 	memset(target, 0, sizeof *target);
 	target->pid = pid;
 	in->pid = pid;
+	in->outside = outside;
 	in->dir = in->mem = -1;
 	in->target = target;
 	in->diag = diag;
@@ -357,4 +362,15 @@ int pa_target_inspect(pid_t pid, uint64_t room, struct pa_target *target,
 		close(in->dir);
 	free(in);
 	return error;
+}
+
+int pa_target_inspect(pid_t pid, uint64_t room, struct pa_target *target,
+		      struct pa_diag *diag)
+{
+	return look(pid, false, room, target, diag);
+}
+
+int pa_target_look(pid_t pid, struct pa_target *target, struct pa_diag *diag)
+{
+	return look(pid, true, 0, target, diag);
 }
