@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The census; see census.h.  First pass: blocks, objects, where the memory
+ * goes.  Second pass: who owns the buffers.  Then the rows.
+ */
+#include "census/census.h"
+
+#include <stdlib.h>
+
+#include "census/owners.h"
+#include "common/error.h"
+
+#define WORTH_ASKING ((uint64_t)64 << 10)
+#define ARENA_MAX ((uint64_t)1 << 20)
+
+const char *const pa_census_memory_words[PA_MEMORY_KINDS] = {
+	[PA_MEMORY_SMALL_LIVE] = "small live",
+	[PA_MEMORY_SMALL_FREE] = "small free",
+	[PA_MEMORY_HEADERS] = "pool headers",
+	[PA_MEMORY_FREE_POOLS] = "free pools",
+	[PA_MEMORY_LARGE_LIVE] = "large live",
+	[PA_MEMORY_LARGE_FREE] = "large free",
+	[PA_MEMORY_ANONYMOUS] = "other anonymous",
+	[PA_MEMORY_STACKS] = "stacks",
+	[PA_MEMORY_FILES] = "files",
+	[PA_MEMORY_NOT_READ] = "not read",
+};
+
+/* Neighbouring pools with the same number of an arena. */
+struct arena {
+	uint64_t first, last, live;
+	uint32_t number;
+};
+
+struct survey {
+	const struct pa_census_source *source;
+	struct pa_census *census;
+	struct pa_window window;
+	struct pa_types types;
+	struct pa_buffers buffers;
+	struct arena arena;
+	uint64_t kept, kept_bytes;
+};
+
+/* What a block takes of the memory that is there. */
+static uint64_t taken(const struct survey *s, uint64_t address, uint64_t size)
+{
+	return size < WORTH_ASKING ? size :
+		pa_census_resident(s->source, address, address + size);
+}
+
+static void count_block(void *context, const struct pa_block *block)
+{
+	struct survey *s = context;
+	uint64_t references = 0, bytes;
+	unsigned offset = 0;
+	uint32_t index = pa_types_object(&s->types, block->head,
+					 block->head_size, block->size,
+					 &offset, &references);
+	bool debug = pa_is_debug_block(block->head, block->head_size);
+
+	bytes = taken(s, block->address, block->charge);
+	s->census->debug_blocks += debug;
+	if (!index) {
+		pa_buffers_add(&s->buffers, block->address + (debug ? 16 : 0),
+			       bytes);
+	} else if (!references) {
+		s->kept++;
+		s->kept_bytes += bytes;
+	} else {
+		s->types.type[index].objects++;
+		s->types.type[index].bytes += bytes;
+		s->census->objects++;
+		s->census->small_chunks += !block->small &&
+			block->size <= 512;
+	}
+}
+
+static void count_arena(struct survey *s)
+{
+	const struct arena *arena = &s->arena;
+	uint64_t there;
+
+	if (!arena->last)
+		return;
+	there = pa_census_resident(s->source, arena->first, arena->last);
+	s->census->arenas++;
+	if (arena->live < there / 4) {
+		s->census->arenas_sparse++;
+		s->census->sparse_bytes += there;
+	}
+}
+
+static void count_pool(void *context, const struct pa_pool *pool)
+{
+	struct survey *s = context;
+	uint64_t *memory = s->census->memory;
+	struct pa_census_class *class = &s->census->classes[pool->size / 16 - 1];
+	uint64_t end = pool->address + pool->bytes;
+	uint64_t there = pa_census_resident(s->source, pool->address, end);
+	uint64_t live = (uint64_t)pool->live * pool->size;
+
+	s->census->pools++;
+	if (!s->arena.last || s->arena.number != pool->arena ||
+	    end - s->arena.first > ARENA_MAX) {
+		count_arena(s);
+		s->arena = (struct arena){
+			.first = pool->address, .number = pool->arena,
+		};
+	}
+	s->arena.last = end;
+	s->arena.live += live;
+	if (!pool->live) {
+		memory[PA_MEMORY_FREE_POOLS] += there;
+		return;
+	}
+	class->pools++;
+	class->live += pool->live;
+	there -= there < PA_POOL_HEADER ? there : PA_POOL_HEADER;
+	live = live < there ? live : there;
+	class->free += there - live;
+	memory[PA_MEMORY_HEADERS] += PA_POOL_HEADER;
+	memory[PA_MEMORY_SMALL_LIVE] += live;
+	memory[PA_MEMORY_SMALL_FREE] += there - live;
+}
+
+static void count_chunk(void *context, uint64_t address, uint64_t size,
+			bool live)
+{
+	struct survey *s = context;
+
+	s->census->memory[live ? PA_MEMORY_LARGE_LIVE : PA_MEMORY_LARGE_FREE]
+		+= size < PA_CENSUS_PAGE ? size :
+		pa_census_resident(s->source, address, address + size);
+}
+
+/* ---- where the memory goes ---- */
+
+static void add_up(struct survey *s)
+{
+	struct pa_census *census = s->census;
+	uint64_t *memory = census->memory, rest = 0, known = 0;
+
+	for (size_t i = 0; i < s->source->n_ranges; i++) {
+		const struct pa_census_range *range = &s->source->ranges[i];
+
+		census->rss += range->resident;
+		census->swapped += range->swapped;
+		if (range->kind == PA_RANGE_FILE)
+			memory[PA_MEMORY_FILES] += range->resident;
+		else if (range->kind == PA_RANGE_STACK)
+			memory[PA_MEMORY_STACKS] += range->resident;
+		else
+			rest += range->resident;
+	}
+	memory[PA_MEMORY_NOT_READ] = s->window.lost;
+	for (int i = 0; i < PA_MEMORY_KINDS; i++)
+		if (i != PA_MEMORY_FILES && i != PA_MEMORY_STACKS)
+			known += memory[i];
+	if (known < rest) {
+		memory[PA_MEMORY_ANONYMOUS] = rest - known;
+		return;
+	}
+	/* It shrank while it was read, or is damaged: the sum holds. */
+	known -= rest;
+	for (int i = 0; i < PA_MEMORY_KINDS && known; i++) {
+		uint64_t less = memory[i] < known ? memory[i] : known;
+
+		if (i == PA_MEMORY_FILES || i == PA_MEMORY_STACKS)
+			continue;
+		memory[i] -= less;
+		known -= less;
+	}
+}
+
+/* ---- rows ---- */
+
+static const char *the_names;	/* for the comparison below */
+
+static int by_name(const void *left, const void *right)
+{
+	const struct pa_type *a = left, *b = right;
+	int order = strcmp(the_names + a->module, the_names + b->module);
+
+	return order ? order : strcmp(the_names + a->name,
+				      the_names + b->name);
+}
+
+static void add_special(struct pa_census *census, enum pa_census_special which,
+			const char *name, uint64_t objects, uint64_t bytes)
+{
+	if (objects)
+		census->rows[census->n_rows++] = (struct pa_census_row){
+			.special = which, .module = "", .name = name,
+			.objects = objects, .bytes = bytes,
+		};
+}
+
+static void add_types(struct survey *s)
+{
+	struct pa_census *census = s->census;
+	const struct pa_type *last = NULL;
+
+	the_names = s->types.names;
+	qsort(s->types.type + 1, s->types.count - 1, sizeof *s->types.type,
+	      by_name);
+	for (uint32_t i = 1; i < s->types.count; i++) {
+		const struct pa_type *type = &s->types.type[i];
+		struct pa_census_row *row = &census->rows[census->n_rows];
+
+		if (!type->objects && !type->buffers)
+			continue;
+		if (last && !by_name(last, type)) {
+			row--;
+			row->objects += type->objects;
+			row->bytes += type->bytes;
+			row->buffers += type->buffers;
+			continue;
+		}
+		*row = (struct pa_census_row){
+			.module = the_names + type->module,
+			.name = the_names + type->name,
+			.objects = type->objects, .bytes = type->bytes,
+			.buffers = type->buffers,
+		};
+		census->n_rows++;
+		last = type;
+	}
+}
+
+static int make_rows(struct survey *s)
+{
+	uint64_t n[2] = { 0, 0 }, bytes[2] = { 0, 0 };
+	struct pa_census *census = s->census;
+
+	for (uint32_t i = 0; i < s->buffers.count; i++) {
+		const struct pa_buffer *buffer = &s->buffers.buffer[i];
+
+		if (buffer->owner && !buffer->shared) {
+			s->types.type[buffer->owner].buffers += buffer->size;
+			continue;
+		}
+		n[buffer->shared]++;
+		bytes[buffer->shared] += buffer->size;
+	}
+	census->types = s->types.count - 1;
+	census->rows = calloc(s->types.count + 3ull, sizeof *census->rows);
+	if (!census->rows)
+		return PA_E_FAILED;
+	add_types(s);
+	add_special(census, PA_CENSUS_NATIVE, "<native>", n[0], bytes[0]);
+	add_special(census, PA_CENSUS_SHARED, "<shared>", n[1], bytes[1]);
+	add_special(census, PA_CENSUS_KEPT, "<kept for reuse>", s->kept,
+		    s->kept_bytes);
+	census->names = s->types.names;
+	s->types.names = NULL;
+	return 0;
+}
+
+/* ---- passes ---- */
+
+static int first_pass(struct survey *s)
+{
+	struct pa_walk walk = {
+		.window = &s->window, .context = s, .block = count_block,
+		.pool = count_pool, .chunk = count_chunk, .part_to = 0.5,
+	};
+
+	pa_walk_all(&walk);
+	count_arena(s);
+	s->census->pools_changing = walk.changing;
+	s->census->damaged = walk.damaged;
+	if (walk.stopped)
+		return PA_E_TIMEOUT;
+	add_up(s);
+	return pa_buffers_close(&s->buffers) ? PA_E_FAILED : 0;
+}
+
+static int second_pass(struct survey *s)
+{
+	struct pa_owners owners = { &s->window, &s->types, &s->buffers };
+	struct pa_walk walk = {
+		.window = &s->window, .context = &owners,
+		.block = pa_owners_visit, .part_from = 0.5, .part_to = 1,
+	};
+
+	s->window.loaded = 0;
+	s->window.start = s->window.end = 0;
+	pa_walk_all(&walk);
+	if (walk.stopped)
+		return PA_E_TIMEOUT;
+	pa_buffers_spread(&s->buffers);
+	return 0;
+}
+
+int pa_census_run(const struct pa_census_source *source,
+		  struct pa_census *census)
+{
+	struct survey s = { .source = source, .census = census };
+	int err = 0;
+
+	memset(census, 0, sizeof *census);
+	if (pa_window_init(&s.window, source) ||
+	    pa_types_init(&s.types, &s.window, source->python_minor))
+		err = PA_E_FAILED;
+	if (!err)
+		err = first_pass(&s);
+	if (!err)
+		err = second_pass(&s);
+	if (!err) {
+		pa_types_name(&s.types);
+		err = make_rows(&s);
+	}
+	if (!err && s.types.no_memory)
+		census->damaged++;
+	pa_buffers_deinit(&s.buffers);
+	pa_types_deinit(&s.types);
+	pa_window_deinit(&s.window);
+	if (err)
+		pa_census_free(census);
+	return err;
+}
+
+void pa_census_free(struct pa_census *census)
+{
+	free(census->rows);
+	free(census->names);
+	memset(census, 0, sizeof *census);
+}

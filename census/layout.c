@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The rows of layout.h, taken from the headers of each version.
+ */
+#include "census/layout.h"
+
+#include <stddef.h>
+
+static const struct pa_layout rows[] = {
+	{ 8, 8, 864, 872, 48, 72, 0, false, false, false },
+	{ 9, 9, 856, 864, 48, 72, 0, false, false, false },
+	{ 10, 10, 864, 872, 48, 72, 0, false, false, false },
+	{ 11, 11, 864, 872, 48, 72, 32, false, true, false },
+	{ 12, 12, 872, 880, 40, 56, 24, true, true, false },
+	{ 13, 13, 872, 880, 40, 56, 0, false, true, false },
+	{ 14, 14, 872, 880, 40, 56, 0, false, true, true },
+	{ 15, 15, 880, 888, 40, 56, 0, false, true, true },
+};
+#define N_ROWS (sizeof rows / sizeof rows[0])
+
+const struct pa_layout *pa_layout_of(int minor)
+{
+	for (size_t i = 0; i < N_ROWS; i++)
+		if (minor >= rows[i].first && minor <= rows[i].last)
+			return &rows[i];
+	return &rows[N_ROWS - 1];
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Owners of buffers; see owners.h.  Known layouts first; what is left goes
+ * to whoever has its address in a word.
+ */
+#include "census/owners.h"
+
+#define SLICE ((uint64_t)64 << 10)
+
+/* What the visitor knows of one block. */
+struct subject {
+	struct pa_owners *owners;
+	const struct pa_block *block;
+	const uint8_t *object;	/* in block->head */
+	size_t room;		/* bytes from there on */
+	uint32_t type;		/* 0 = the block is a buffer */
+	int64_t buffer;
+};
+
+static void claim_at(const struct subject *s, uint64_t address,
+		     enum pa_claim claim)
+{
+	pa_buffers_claim(s->owners->buffers,
+			 pa_buffers_at(s->owners->buffers, address), s->type,
+			 claim);
+}
+
+/* The buffer whose address is a word of the object. */
+static void claim_field(const struct subject *s, size_t at)
+{
+	if (at + 8 <= s->room)
+		claim_at(s, pa_word(s->object + at), PA_CLAIM_LAYOUT);
+}
+
+/* The same for an address inside of it. */
+static void claim_inside(const struct subject *s, uint64_t address)
+{
+	if (address)
+		pa_buffers_claim(s->owners->buffers,
+				 pa_buffers_around(s->owners->buffers,
+						   address),
+				 s->type, PA_CLAIM_LAYOUT);
+}
+
+/* Attribute values that lie outside of the instance. */
+static void claim_values(const struct subject *s, const struct pa_type *type)
+{
+	const struct pa_layout *layout = s->owners->types->layout;
+	uint64_t word;
+
+	if (!layout->values_back || !(type->flags & PA_TPFLAGS_PRE_HEAD))
+		return;
+	if (s->object - s->block->head < layout->values_back)
+		return;
+	word = pa_word(s->object - layout->values_back);
+	if (!layout->values_tagged)
+		claim_inside(s, word);
+	else if (word & 1)
+		claim_inside(s, word + 1);
+}
+
+/* Keys that the instances of a class share. */
+static void claim_keys(const struct subject *s)
+{
+	size_t at = s->owners->types->layout->cached_keys;
+
+	if (at + 8 <= s->room &&
+	    pa_word(s->object + PA_TP_FLAGS) & PA_TPFLAGS_HEAP)
+		claim_at(s, pa_word(s->object + at), PA_CLAIM_TYPE);
+}
+
+static void claim_known(const struct subject *s, const struct pa_type *type)
+{
+	switch (type->shape) {
+	case PA_SHAPE_LIST:
+		claim_field(s, PA_LIST_ITEMS);
+		break;
+	case PA_SHAPE_DICT:
+		claim_field(s, PA_DICT_KEYS);
+		if (PA_DICT_VALUES + 8 <= s->room)
+			claim_inside(s, pa_word(s->object + PA_DICT_VALUES));
+		break;
+	case PA_SHAPE_SET:
+		claim_field(s, PA_SET_TABLE);
+		break;
+	case PA_SHAPE_DEQUE:
+		claim_field(s, PA_DEQUE_LEFT);
+		claim_field(s, PA_DEQUE_RIGHT);
+		break;
+	case PA_SHAPE_BYTEARRAY:
+		claim_field(s, PA_BYTEARRAY_BYTES);
+		break;
+	case PA_SHAPE_ARRAY:
+		claim_field(s, PA_ARRAY_ITEMS);
+		break;
+	case PA_SHAPE_NDARRAY:
+		claim_field(s, PA_NDARRAY_DATA);
+		break;
+	case PA_SHAPE_TYPE:
+		claim_keys(s);
+		break;
+	case PA_SHAPE_SCAN: case PA_SHAPE_LEAF:
+		break;
+	}
+	claim_values(s, type);
+}
+
+static void scan_words(const struct subject *s, const uint8_t *bytes, size_t n)
+{
+	struct pa_buffers *buffers = s->owners->buffers;
+
+	for (size_t i = 0; i + 8 <= n; i += 8) {
+		uint64_t word = pa_word(bytes + i);
+		int64_t to;
+
+		if (pa_buffers_none(buffers, word))
+			continue;
+		to = pa_buffers_at(buffers, word);
+		if (to < 0)
+			continue;
+		if (s->type)
+			pa_buffers_claim(buffers, to, s->type, PA_CLAIM_SCAN);
+		else
+			pa_buffers_link(buffers, s->buffer, to);
+	}
+}
+
+/* `most` bytes of the block, slice by slice. */
+static void scan(const struct subject *s, uint64_t most)
+{
+	const struct pa_block *block = s->block;
+	uint64_t n = block->size < most ? block->size : most;
+
+	if (n <= block->head_size) {
+		scan_words(s, block->head, (size_t)n);
+		return;
+	}
+	for (uint64_t at = 0; at < n; ) {
+		const struct pa_census_source *source =
+			s->owners->window->source;
+		uint64_t address = block->address + at;
+		size_t run = pa_census_find_run(source, address), k;
+
+		/* over what is not there */
+		if (run == source->n_runs ||
+		    source->runs[run].start >= block->address + n)
+			return;
+		if (source->runs[run].start > address)
+			at = source->runs[run].start - block->address;
+		k = n - at < SLICE ? (size_t)(n - at) : (size_t)SLICE;
+		scan_words(s, pa_window_at(s->owners->window,
+					   block->address + at, k), k);
+		at += k;
+	}
+}
+
+void pa_owners_visit(void *context, const struct pa_block *block)
+{
+	struct pa_owners *owners = context;
+	struct subject s = { .owners = owners, .block = block };
+	const struct pa_type *type;
+	uint64_t references;
+	unsigned offset = 0;
+
+	s.type = pa_types_object(owners->types, block->head, block->head_size,
+				 block->size, &offset, &references);
+	if (s.type && !references)
+		return;
+	if (!s.type) {
+		unsigned skip = pa_is_debug_block(block->head,
+						  block->head_size) ? 16 : 0;
+
+		s.buffer = pa_buffers_at(owners->buffers,
+					 block->address + skip);
+		if (s.buffer >= 0 && owners->buffers->buffer[s.buffer].claim <
+		    PA_CLAIM_LAYOUT)
+			scan(&s, UINT64_MAX);
+		return;
+	}
+	type = &owners->types->type[s.type];
+	s.object = block->head + offset;
+	s.room = block->head_size - offset;
+	claim_known(&s, type);
+	if (type->exact && type->shape != PA_SHAPE_TYPE)
+		return;
+	/* only the head of a str can point at something */
+	scan(&s, type->flags & PA_TPFLAGS_STR ? offset + type->basicsize :
+	     UINT64_MAX);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The second pass: who points at each buffer.
+ */
+#ifndef PA_CENSUS_OWNERS_H
+#define PA_CENSUS_OWNERS_H
+
+#include "census/buffers.h"
+#include "census/types.h"
+#include "census/walk.h"
+
+struct pa_owners {
+	struct pa_window *window;
+	struct pa_types *types;
+	struct pa_buffers *buffers;	/* closed */
+};
+
+/* A visitor of pa_walk: context is a struct pa_owners. */
+void pa_owners_visit(void *context, const struct pa_block *block);
+
+#endif /* PA_CENSUS_OWNERS_H */

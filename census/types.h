@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Type objects of the target: is this word the address of one, what is its
+ * name, how do its instances lie in memory.
+ *
+ * Types are found when something points at them and kept for good; how many
+ * is bounded.  Names are hostile bytes.
+ */
+#ifndef PA_CENSUS_TYPES_H
+#define PA_CENSUS_TYPES_H
+
+#include "census/layout.h"
+#include "census/window.h"
+
+/* Instances whose buffers are known; everything else is scanned. */
+enum pa_shape {
+	PA_SHAPE_SCAN = 0,
+	PA_SHAPE_LEAF,		/* points at no buffer */
+	PA_SHAPE_LIST,
+	PA_SHAPE_DICT,
+	PA_SHAPE_SET,
+	PA_SHAPE_DEQUE,
+	PA_SHAPE_BYTEARRAY,
+	PA_SHAPE_ARRAY,
+	PA_SHAPE_NDARRAY,
+	PA_SHAPE_TYPE,
+};
+
+struct pa_type {
+	uint64_t address;
+	uint64_t flags, basicsize, itemsize;
+	uint64_t base, dict, name_at;
+	enum pa_shape shape;
+	bool exact;		/* no subclass of what the shape says */
+	uint32_t module, name;	/* offsets in names */
+	/* what was counted */
+	uint64_t objects, bytes, buffers;
+};
+
+struct pa_types {
+	struct pa_window *window;
+	const struct pa_layout *layout;
+	struct pa_type *type;	/* 0 is none */
+	uint32_t count, room;
+	uint32_t *slots;	/* by address; 0 = empty */
+	uint32_t n_slots;	/* a power of two */
+	uint64_t *refused;	/* words that are no type */
+	char *names;
+	size_t names_size, names_room;
+	bool no_memory;
+};
+
+int pa_types_init(struct pa_types *types, struct pa_window *window,
+		  int minor);
+void pa_types_deinit(struct pa_types *types);
+
+/* The index of the type at an address, 0 if there is none. */
+uint32_t pa_types_at(struct pa_types *types, uint64_t address);
+
+/*
+ * The object that begins in a block: its type and, in *offset, how far behind
+ * the block's start it lies (0, 16 or 32, and 16 more in a debug build).  0
+ * if it holds none.  *references: its reference count, 0 = kept for reuse.
+ */
+uint32_t pa_types_object(struct pa_types *types, const uint8_t *head,
+			 size_t head_size, uint64_t size, unsigned *offset,
+			 uint64_t *references);
+
+/* Did the debug allocator write this head? */
+bool pa_is_debug_block(const uint8_t *head, size_t size);
+
+/* Find out module and qualified name of all types. */
+void pa_types_name(struct pa_types *types);
+
+#endif /* PA_CENSUS_TYPES_H */
