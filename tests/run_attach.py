@@ -29,7 +29,7 @@ from tool import Tool, error_list  # noqa: E402
 # The order in which groups run: what everything rests on comes first.
 GROUPS = ["truth", "exact", "detach", "rate", "faults", "blocked", "finalisers", "threads",
           "names", "badinput", "clients", "files", "hostile", "forks", "exits", "tracemalloc_",
-          "allocators", "thinning", "swap", "cores"]
+          "allocators", "thinning", "swap", "cores", "census"]
 
 
 def options_of(arguments):

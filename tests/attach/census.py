@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: MIT
+"""The census against a target that knows its own truth: running, stopped,
+busy, as a core, under other allocators; and what it refuses."""
+import os
+import shutil
+import signal
+import subprocess
+
+import cores
+from process import Failure, mappings, require, require_equal, rss, state, wait_until
+
+TOLERANCE = 0.01
+
+
+def by_name(answer):
+    return {(row["module"], row["type"]): row for row in answer["rows"]}
+
+
+def near(got, expected, what, tolerance=TOLERANCE):
+    require(abs(got - expected) <= tolerance * expected + 64,
+            "%s: expected %d, got %d" % (what, expected, got))
+
+
+def check_rows(answer, truth, sizes=True):
+    found = by_name(answer)
+    for module, name, row in truth:
+        what = "%s.%s" % (module, name)
+        got = found.get((module, name))
+        require(got, "no row of " + what, sorted(str(k) for k in found)[:80])
+        require_equal(got["objects"], row["objects"], "objects of " + what)
+        if sizes and row["bytes"] is not None:
+            near(got["bytes"], row["bytes"], "bytes of " + what)
+        if sizes and row["full"] is not None:
+            near(got["bytes_with_buffers"], row["full"], "bytes with buffers of " + what)
+
+
+def check_sum(answer):
+    require_equal(sum(part["bytes"] for part in answer["memory"]), answer["rss"],
+                  "the sum of where the memory goes")
+
+
+def memory_of(answer):
+    return {part["kind"]: part["bytes"] for part in answer["memory"]}
+
+
+def census(context, source, *options, **how):
+    return context.tool.good("census", source, "--limit", "0", *options, **how)
+
+
+def truth_of_it(context):
+    """Counts exact, bytes within 1 %, the sum is RSS; RSS does not change."""
+    with context.target("census.py", 2) as target:
+        truth = target.ask("truth")
+        before, maps = rss(target.pid), len(mappings(target.pid))
+        answer = census(context, target.pid)
+        require_equal(rss(target.pid), before, "RSS after the census")
+        require_equal(len(mappings(target.pid)), maps, "mappings after the census")
+        require_equal(answer["schema"], "pyattach-sample/census/1", "schema")
+        require_equal(answer["pid"], target.pid, "pid")
+        require_equal(answer["python"].split("+")[0], context.row.version, "python")
+        require_equal(answer["source"], "live", "source")
+        require_equal(answer["pools"]["changing"], 0, "changing pools of an idle target")
+        require_equal(answer["damaged"], 0, "damage")
+        check_rows(answer, truth)
+        check_sum(answer)
+        near(answer["rss"], before, "rss", 0.02)
+        memory = memory_of(answer)
+        require(memory["other anonymous"] < answer["rss"] / 20, "too much is not told",
+                memory)
+        large = 22 << 20
+        found = by_name(answer)
+        require(sum(found["builtins", n]["bytes_with_buffers"]
+                    for n in ("str", "bytes", "bytearray")) >= large, "large blocks")
+        context.note("%.0f MiB in %.2f s" % (before / 2**20, answer["took_ns"] / 1e9))
+
+
+def stopped(context):
+    """A stopped process is read as well as a running one."""
+    with context.target("census.py", 1) as target:
+        truth = target.ask("truth")
+        os.kill(target.pid, signal.SIGSTOP)
+        wait_until(lambda: state(target.pid) == "T", 10, "the target stops")
+        try:
+            check_rows(census(context, target.pid), truth)
+        finally:
+            os.kill(target.pid, signal.SIGCONT)
+
+
+def formats(context):
+    """Table, CSV, filters, order, -o."""
+    tool = context.tool
+    with context.target("census.py", 1) as target:
+        pid = target.pid
+        table = tool.run("census", pid)
+        words = b" ".join(table.stdout.split())
+        require(table.status == 0 and b"Where the memory goes" in words
+                and b"nothing was stopped" in words, "table", table)
+        require(b"ragmentation" in words, "the sentence", table)
+        lines = tool.run("census", pid, "--format", "csv", "--limit", "0").stdout.split(b"\r\n")
+        require_equal(lines[0], b"module,type,objects,bytes,bytes_with_buffers,share", "CSV")
+        require(any(line.startswith(b'"__main__","Slotted",') for line in lines), "CSV rows")
+        names = set(by_name(census(context, pid, "--include", "__main__.S*")))
+        require_equal(names, {("__main__", "Slotted"), ("__main__", "Set")}, "--include")
+        names = set(by_name(census(context, pid, "--include", "__main__.S*",
+                                   "--exclude", "Set")))
+        require_equal(names, {("__main__", "Slotted")}, "--exclude")
+        rows = tool.good("census", pid, "--sort", "objects", "--limit", "3")["rows"]
+        require_equal(len(rows), 3, "--limit")
+        require(rows[0]["objects"] >= rows[1]["objects"] >= rows[2]["objects"], "--sort")
+        path = os.path.join(target.directory, "answer")
+        require_equal(tool.run("census", pid, "--json", "-o", path).status, 0, "-o")
+        tool.refused("exists", "census", pid, "-o", path)
+
+
+def busy(context):
+    """16 threads that allocate: alive and right, whatever is read."""
+    rounds = 100 if context.full else 8
+    changing = pools = 0
+    with context.target("census.py", 1) as target:
+        kept = [row for row in target.ask("truth") if row[1] != "Slotted"]
+        target.ask("busy", 16)
+        for _ in range(rounds):
+            answer = census(context, target.pid)
+            changing += answer["pools"]["changing"]
+            pools += answer["pools"]["read"]
+            check_sum(answer)
+            if not answer["pools"]["changing"]:
+                check_rows(answer, kept, sizes=False)
+        context.note("%d of %d pools were changing" % (changing, pools))
+
+
+def core(context):
+    """gcore's core, and that of a signal, say what the process said."""
+    gdb = shutil.which("gcore")
+    if not gdb:
+        context.skip("no gcore")
+    with context.target("census.py", 1) as target:
+        truth = target.ask("truth")
+        path = os.path.join(target.directory, "core")
+        subprocess.run([gdb, "-o", path, str(target.pid)], stdin=subprocess.DEVNULL,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
+        path = "%s.%d" % (path, target.pid)
+        require(os.path.exists(path), "no core by gcore")
+        compare_core(context, path, truth)
+
+
+def compare_core(context, path, truth):
+    answer = census(context, path)
+    require_equal(answer["source"], "core", "source")
+    require_equal(answer["python"], context.row.version, "python")
+    check_rows(answer, truth)
+    check_sum(answer)
+
+
+def signal_core(context):
+    """The same of a process that died by SIGSEGV."""
+    pattern = cores.need_plain_cores(context)
+    with cores.Place(context) as place:
+        with context.target("census.py", 1, unchanged=False) as target:
+            target.ask("dump_to", place.inside)
+            truth = target.ask("truth")
+            os.kill(target.pid, signal.SIGSEGV)
+            path = cores.core_of(target, place.path, pattern)
+            compare_core(context, path, truth)
+
+
+def other_allocators(context):
+    """PYTHONMALLOC: malloc and debug are counted, and said."""
+    for name, word in ("malloc", "No pool"), ("debug", "debug allocator"):
+        with context.target("census.py", 1, env={"PYTHONMALLOC": name},
+                            unchanged=False) as target:
+            answer = census(context, target.pid)
+            check_sum(answer)
+            require(any(word in remark for remark in answer["remarks"]),
+                    "PYTHONMALLOC=%s is not said" % name, answer["remarks"])
+            if name == "debug":
+                check_rows(answer, target.ask("truth"), sizes=False)
+
+
+def refusals(context):
+    """What is not there, not Python, not a core."""
+    tool = context.tool
+    with subprocess.Popen(["sleep", "60"]) as other:
+        try:
+            tool.refused("not-python", "census", other.pid)
+        finally:
+            other.kill()
+    tool.refused("no-such-process", "census", other.pid)
+    tool.refused("not-an-image", "census", __file__)
+    tool.refused("read", "census", "/nonexistent")
+    tool.refused("usage", "census")
+    tool.refused("usage", "census", "1", "--sort", "age")
+
+
+def ended(context):
+    """A process that is gone, and one that ends meanwhile."""
+    with context.target("census.py", 1) as target:
+        reader = subprocess.Popen([context.program, "census", str(target.pid)],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        target.kill()
+        try:
+            _, errors = reader.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            reader.kill()
+            raise Failure("the census did not end")
+        require(reader.returncode in (0, 10, 11, 18, 29), "status %d" % reader.returncode,
+                errors)
+
+
+CASES = [truth_of_it, stopped, formats, busy, core, signal_core, other_allocators, ended, refusals]

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: MIT
+"""A program that knows what it holds, for the census.
+
+Its truth is counted from inside: sizes are those of the blocks, so
+sys.getsizeof is rounded up as the allocators do.
+"""
+import collections
+import gc
+import sys
+import threading
+import weakref
+
+import talk
+
+NEW = sys.version_info[:2]
+
+
+class Plain:
+    def __init__(self, i):
+        self.number = i
+        self.text = "text %d" % i
+
+
+class Slotted:
+    __slots__ = ("one", "two", "three")
+
+
+class Weak:
+    __slots__ = ("value", "__weakref__")
+
+
+class List(list):
+    __slots__ = ()
+
+
+class Dict(dict):
+    __slots__ = ()
+
+
+class Set(set):
+    __slots__ = ()
+
+
+class Int(int):
+    __slots__ = ()
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Deque(collections.deque):
+    __slots__ = ()
+
+
+class Array(bytearray):
+    __slots__ = ()
+
+
+class Meta(type):
+    pass
+
+
+class OfMeta(metaclass=Meta):
+    __slots__ = ("x",)
+
+
+class Node:
+    """Cycles that only the collector can free."""
+    __slots__ = ("other",)
+
+
+class Outer:
+    class Inner:
+        __slots__ = ("x",)
+
+
+ONE = type("Same", (), {"__module__": "first.module", "__slots__": ("a",)})
+TWO = type("Same", (), {"__module__": "second.module", "__slots__": ("a", "b")})
+HELD = {}
+
+
+def make(scale):
+    gc.disable()
+    HELD.update(
+        Plain=[Plain(i) for i in range(3000 * scale)],
+        Slotted=[Slotted() for _ in range(2000 * scale)],
+        Weak=[Weak() for _ in range(1000 * scale)],
+        List=[List(range(i % 300)) for i in range(500 * scale)],
+        Dict=[Dict(zip(range(i % 200), range(200))) for i in range(300 * scale)],
+        Set=[Set(range(i % 200)) for i in range(300 * scale)],
+        Int=[Int(i << 40) for i in range(700 * scale)],
+        Text=[Text("a text of the program %d" % i) for i in range(400 * scale)],
+        Deque=[Deque(range(i % 500)) for i in range(200 * scale)],
+        Array=[Array(b"x" * (1000 * i)) for i in range(1, 40)],
+        OfMeta=[OfMeta() for _ in range(350 * scale)],
+        Inner=[Outer.Inner() for _ in range(150 * scale)],
+        one=[ONE() for _ in range(250 * scale)],
+        two=[TWO() for _ in range(120 * scale)])
+    HELD["refs"] = [weakref.ref(w) for w in HELD["Weak"]]
+    HELD["large"] = ["y" * (10 << 20), b"z" * (5 << 20), bytearray(b"q" * (7 << 20)),
+                     [None] * (1 << 20), dict.fromkeys(range(100000)), set(range(100000))]
+    # freed in between: holes in pools, that are not counted as objects
+    del HELD["Slotted"][::3]
+    for i in range(90):
+        node = Node()
+        node.other = Node()
+        node.other.other = node
+
+
+def block(n):
+    """What an allocator takes for n bytes."""
+    if n <= 512:
+        return n + 15 & ~15
+    if n < 1 << 17:
+        return max(32, n + 8 + 15 & ~15)
+    return n + 4096
+
+
+def own(o):
+    """The object alone: its basic size and what lies in front of it."""
+    kind = type(o)
+    size = kind.__basicsize__ + (16 if kind.__flags__ & 1 << 14 else 0)
+    if kind.__flags__ & 3 << 3 and NEW >= (3, 11):
+        size += 16
+    return size
+
+
+def buffers(o):
+    """Of those whose size getsizeof tells."""
+    more = sys.getsizeof(o) - type(o).__basicsize__ - (
+        16 if type(o).__flags__ & 1 << 14 else 0)
+    return block(more) if more > 0 else 0
+
+
+def rows(name, objects):
+    exact = name in ("Slotted", "Weak", "OfMeta", "Inner", "one", "two", "List", "Dict", "Set")
+    full = name in ("List", "Dict", "Set")
+    return {"objects": len(objects),
+            "bytes": sum(block(own(o)) for o in objects) if exact else None,
+            "full": sum(block(own(o)) + (buffers(o) if full else 0) for o in objects)
+            if exact else None}
+
+
+def truth():
+    names = {"one": ["first.module", "Same"], "two": ["second.module", "Same"],
+             "Inner": ["__main__", "Outer.Inner"]}
+    found = []
+    for name, objects in HELD.items():
+        if name not in ("refs", "large"):
+            found.append(names.get(name, ["__main__", name]) + [rows(name, objects)])
+    found.append(["__main__", "Node", {"objects": 180, "bytes": None, "full": None}])
+    return found
+
+
+def dump_to(directory):
+    """Die with a core there."""
+    import os
+    import resource
+    os.chdir(directory)
+    resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)
+    return True
+
+
+def busy(count):
+    """Threads that allocate and free until the end."""
+    def work():
+        while True:
+            kept = [Slotted() for _ in range(100)] + [str(i) for i in range(300)]
+            del kept[::2]
+    for _ in range(count):
+        threading.Thread(target=work, daemon=True).start()
+    return count
+
+
+make(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
+talk.serve(truth=truth, busy=busy, dump_to=dump_to)
