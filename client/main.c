@@ -43,12 +43,14 @@ static const struct verb verbs[] = {
 	  "image" },
 	{ "gdb", PA_VERB_GDB, pa_cmd_gdb, "CORE|PID", false, 1,
 	  "start gdb with the commands of pyattach-gdb(7)" },
+	{ "census", PA_VERB_CENSUS, pa_cmd_census, "PID|CORE", false, 1,
+	  "count what it holds already, by type, from outside" },
 };
 #define N_VERBS (sizeof verbs / sizeof verbs[0])
 
 /* Verbs of later versions: refused by name. */
 static const char *const later_verbs[] = {
-	"census", "diff", "run", "record", "top", "serve",
+	"diff", "run", "record", "top", "serve",
 	NULL,
 };
 

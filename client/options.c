@@ -29,7 +29,8 @@ struct option {
 
 #define ATTACH PA_VERB_ATTACH
 #define REPORT (PA_VERB_REPORT | PA_VERB_CORE)
-#define FILES (PA_VERB_REPORT | PA_VERB_SNAPSHOT | PA_VERB_CORE)
+#define CENSUS PA_VERB_CENSUS
+#define FILES (PA_VERB_REPORT | PA_VERB_SNAPSHOT | PA_VERB_CORE | CENSUS)
 #define TREES (ATTACH | PA_VERB_DETACH | PA_VERB_REPORT | PA_VERB_SNAPSHOT)
 
 static const struct option options[] = {
@@ -55,7 +56,9 @@ static const struct option options[] = {
 	  "live: held now; allocated: all since attach" },
 	{ OPT_SORT, 0, "sort", "WHAT", REPORT,
 	  "bytes, objects, samples, age (bytes)" },
-	{ OPT_LIMIT, 0, "limit", "N", REPORT,
+	{ OPT_SORT, 0, "sort", "WHAT", CENSUS,
+	  "bytes, own, objects, name (bytes)" },
+	{ OPT_LIMIT, 0, "limit", "N", REPORT | CENSUS,
 	  "rows at most, 0 shows all (20)" },
 	{ OPT_MIN_AGE, 0, "min-age", "TIME", REPORT,
 	  "only what has lived so long" },
@@ -67,6 +70,10 @@ static const struct option options[] = {
 	  "only files or functions like this; may be repeated" },
 	{ OPT_EXCLUDE, 0, "exclude", "GLOB", REPORT,
 	  "no files or functions like this; may be repeated" },
+	{ OPT_INCLUDE, 0, "include", "GLOB", CENSUS,
+	  "only types like this: 'app.*'; may be repeated" },
+	{ OPT_EXCLUDE, 0, "exclude", "GLOB", CENSUS,
+	  "no types like this; may be repeated" },
 	{ OPT_VIEW, 0, "view", "NAME", REPORT, "table (table)" },
 	{ OPT_ADDRESS, 0, "address", "ADDRESS", REPORT,
 	  "where a core's table is (searched for)" },
@@ -79,7 +86,7 @@ static const struct option options[] = {
 	{ OPT_ASSUME_SECCOMP_OK, 0, "assume-seccomp-ok", NULL, ATTACH,
 	  "do not judge the process's seccomp filters" },
 	{ OPT_FORMAT, 0, "format", "NAME", PA_VERBS_ALL,
-	  "table, json; for report also csv (table)" },
+	  "table, json; for report and census also csv (table)" },
 	{ OPT_JSON, 0, "json", NULL, PA_VERBS_ALL,
 	  "short for --format json" },
 	{ OPT_TIMEOUT, 0, "timeout", "TIME", PA_VERBS_ALL,
@@ -215,14 +222,18 @@ static int apply_choice(struct pa_args *args, const struct option *o,
 	static const char *const colors[] = { "auto", "always", "never", NULL };
 	static const char *const methods[] = { "auto", "ptrace", NULL };
 	static const char *const views[] = { "table", NULL };
+	static const char *const census_sorts[] = {
+		"bytes", "own", "objects", "name", NULL,
+	};
 	const char *const *words =
 		o->id == OPT_COLOR ? colors :
 		o->id == OPT_METHOD ? methods :
 		o->id == OPT_VIEW ? views :
 		o->id == OPT_GROUP_BY ? pa_group_by_words :
 		o->id == OPT_OF ? pa_of_words :
+		o->id == OPT_SORT && verb & CENSUS ? census_sorts :
 		o->id == OPT_SORT ? pa_sort_words :
-		verb & REPORT ? report_formats : formats;
+		verb & (REPORT | CENSUS) ? report_formats : formats;
 	int choice, err = parse_choice(o->name, value, words, &choice, diag);
 
 	if (err)
@@ -235,6 +246,8 @@ static int apply_choice(struct pa_args *args, const struct option *o,
 		args->question.group_by = (enum pa_group_by)choice;
 	else if (o->id == OPT_OF)
 		args->question.of = (enum pa_of)choice;
+	else if (o->id == OPT_SORT && verb & CENSUS)
+		args->census_sort = (enum pa_census_sort)choice;
 	else if (o->id == OPT_SORT)
 		args->question.sort = (enum pa_sort)choice;
 	return 0;

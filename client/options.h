@@ -27,13 +27,18 @@ enum pa_verb_bit {
 	PA_VERB_LIST = 1u << 6,
 	PA_VERB_CORE = 1u << 7,
 	PA_VERB_GDB = 1u << 8,
+	PA_VERB_CENSUS = 1u << 9,
 };
-#define PA_VERBS_ALL ((1u << 9) - 1)
+#define PA_VERBS_ALL ((1u << 10) - 1)
 /* Those that take --pid. */
 #define PA_VERBS_PID (PA_VERBS_ALL & \
 	~(unsigned)(PA_VERB_LIST | PA_VERB_CORE | PA_VERB_GDB))
 
 enum pa_color { PA_COLOR_AUTO, PA_COLOR_ALWAYS, PA_COLOR_NEVER };
+enum pa_census_sort {
+	PA_CENSUS_BY_BYTES, PA_CENSUS_BY_OWN, PA_CENSUS_BY_OBJECTS,
+	PA_CENSUS_BY_NAME,
+};
 enum pa_format { PA_FORMAT_TABLE, PA_FORMAT_JSON, PA_FORMAT_CSV };
 
 #define PA_RATE_DEFAULT ((uint64_t)512 << 10)
@@ -65,6 +70,7 @@ struct pa_args {
 	const char *payload;		/* NULL = the usual one */
 
 	uint64_t address;		/* of a core's directory, 0 = search */
+	enum pa_census_sort census_sort;
 	bool full;			/* search every page of a core */
 	const char *output;		/* NULL = stdout */
 	struct pa_question question;

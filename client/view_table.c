@@ -549,6 +549,9 @@ static void put_advice(const struct pa_view *view, const struct pa_report *r)
 	    r->source != PA_SOURCE_LIVE || r->state != PA_STATE_ATTACHED ?
 	    "" : " Where the process keeps growing, leave it attached and "
 	    "report again later.");
+	if (r->source == PA_SOURCE_LIVE && r->n_sources == 1)
+		say(view, "What was there before: pyattach-sample census %u",
+		    r->pid);
 }
 
 int pa_view_table(const struct pa_view *view, const struct pa_report *report)

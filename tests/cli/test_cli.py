@@ -503,7 +503,7 @@ def usage(image):
                       ['attach', '1', '--timeout', '-1'],
                       ['attach', '1', '--timeout', '5w'],
                       ['attach', '1', '--for', '0'], ['attach', '1', '-z'],
-                      ['attach', '1', '--json=1'], ['census', '1'],
+                      ['attach', '1', '--json=1'], ['census', '1', '2'],
                       ['diff', 'a', 'b'], ['top', '1'], ['run', '--', 'x'],
                       ['report', image, '--format', 'pprof'],
                       ['report', image, '--format', 'xml'],

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What both readers of a census need; see census_input.h.
+ */
+#include "client/census_input.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RUNS_MAX ((size_t)1 << 26)
+
+struct pa_census_map *pa_census_find_map(struct pa_census_input *input,
+					 uint64_t address)
+{
+	size_t low = 0, high = input->n_maps;
+	struct pa_census_map *map;
+
+	if (input->last < input->n_maps) {
+		map = &input->maps[input->last];
+		if (address >= map->start && address < map->end)
+			return map;
+	}
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (input->maps[middle].end <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == input->n_maps || address < input->maps[low].start)
+		return NULL;
+	input->last = low;
+	return &input->maps[low];
+}
+
+int pa_census_add_run(struct pa_census_input *input, uint64_t start,
+		      uint64_t end)
+{
+	struct pa_census_run *last = input->n_runs ?
+		&input->runs[input->n_runs - 1] : NULL;
+
+	if (last && last->end == start) {
+		last->end = end;
+		return 0;
+	}
+	if (input->n_runs == input->room_runs) {
+		size_t room = input->room_runs * 2 + 1024;
+		struct pa_census_run *more = room > RUNS_MAX ? NULL :
+			reallocarray(input->runs, room, sizeof *more);
+
+		if (!more)
+			return -1;
+		input->runs = more;
+		input->room_runs = room;
+		last = input->n_runs ? &more[input->n_runs - 1] : NULL;
+	}
+	input->runs[input->n_runs++] = (struct pa_census_run){
+		.start = start, .end = end,
+		.before = last ? last->before + (last->end - last->start) : 0,
+	};
+	return 0;
+}
+
+void pa_census_note_file(struct pa_census_input *input, const char *path)
+{
+	static const char *const known[] = {
+		"jemalloc", "tcmalloc", "mimalloc", "libsnmalloc",
+	};
+	const char *base = strrchr(path, '/');
+
+	base = base ? base + 1 : path;
+	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+		if (strstr(base, known[i]))
+			snprintf(input->allocator, sizeof input->allocator,
+				 "%s", known[i]);
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void pa_census_close(struct pa_census_input *input)
+{
+	for (size_t i = 0; i < input->n_maps; i++) {
+		if (input->maps[i].tried)
+			close_fd(&input->maps[i].fd);
+		free(input->maps[i].path);
+	}
+	free(input->maps);
+	free(input->ranges);
+	free(input->runs);
+	close_fd(&input->dir);
+	close_fd(&input->mem);
+	close_fd(&input->pagemap);
+	pa_core_close(&input->core);
+	close_fd(&input->core_fd);
+	input->maps = NULL;
+	input->ranges = NULL;
+	input->runs = NULL;
+	input->n_maps = 0;
+}

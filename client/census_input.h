@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Where a census reads: a running process, or a core file, as one struct.
+ *
+ * A process is neither stopped nor changed: only pages that are in memory
+ * are read, what was never touched or lies in swap stays so, and what lies
+ * in a mapped file is read from the file.  No output.
+ */
+#ifndef PA_CLIENT_CENSUS_INPUT_H
+#define PA_CLIENT_CENSUS_INPUT_H
+
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "census/source.h"
+#include "client/core_file.h"
+#include "injector/injector.h"
+
+/* One line of the maps; a file is opened when it is first needed. */
+struct pa_census_map {
+	uint64_t start, end, offset;
+	uint64_t device, inode;
+	bool is_private, writable, readable;
+	bool tried;		/* to open it */
+	int fd;			/* -1 = none */
+	char *path;		/* "" = of no file; never NULL */
+	uint64_t resident, swapped;
+};
+
+struct pa_census_input {
+	struct pa_census_source source;
+	pid_t pid;		/* 0 = not known */
+	char python[32];
+	uint64_t time_ns;	/* CLOCK_REALTIME, 0 = not known */
+	char allocator[64];	/* one that replaces glibc's, or "" */
+
+	/* the rest is the reader's own */
+	int dir, mem, pagemap;
+	struct pa_target target;
+	struct pa_census_map *maps;
+	size_t n_maps;
+	size_t last;		/* map of the last read */
+	struct pa_census_range *ranges;
+	struct pa_census_run *runs;
+	size_t n_runs, room_runs;
+	struct pa_core core;
+	int core_fd;
+};
+
+/* Each: 0 or PA_E_*; close in any case. */
+int pa_census_open_process(struct pa_census_input *input, pid_t pid,
+			   struct pa_diag *diag);
+int pa_census_open_core(struct pa_census_input *input, const char *path,
+			struct pa_diag *diag);
+void pa_census_close(struct pa_census_input *input);
+
+/* After a census: is the process still the one that was read?  0 or
+ * PA_E_EXITED. */
+int pa_census_check(const struct pa_census_input *input,
+		    struct pa_diag *diag);
+
+/* ---- for the two readers ---- */
+
+/* The map that holds an address, or NULL. */
+struct pa_census_map *pa_census_find_map(struct pa_census_input *input,
+					 uint64_t address);
+/* Which Python is it, by the files that are mapped; `program`: a further one
+ * that may be it, `who` for messages.  0 or PA_E_*. */
+int pa_census_find_python(struct pa_census_input *input, const char *who,
+			  const char *program, struct pa_diag *diag);
+/* Append a run, joining neighbours.  0 or -1 without memory. */
+int pa_census_add_run(struct pa_census_input *input, uint64_t start,
+		      uint64_t end);
+/* Tell an allocator by the file that is mapped. */
+void pa_census_note_file(struct pa_census_input *input, const char *path);
+
+#endif /* PA_CLIENT_CENSUS_INPUT_H */

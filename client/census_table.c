@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A census as a table for people: types, then where the memory goes, then
+ * what that means.  No line is wider than the view.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/census_view.h"
+#include "client/escape.h"
+#include "client/human.h"
+#include "common/error.h"
+
+#define NUMBERS 4
+#define NUMBER_WIDTH 12
+
+/* Text filled into lines of the view's width; no word is cut. */
+static void put_paragraph(const struct pa_view *view, const char *text)
+{
+	size_t column = 0;
+
+	while (*text) {
+		size_t n = strcspn(text, " ");
+		char word[256];
+		size_t width;
+
+		snprintf(word, sizeof word, "%.*s", (int)n, text);
+		width = pa_text_width(word);
+		if (column && column + 1 + width > view->width) {
+			fputc('\n', view->file);
+			column = 0;
+		} else if (column) {
+			fputc(' ', view->file);
+			column++;
+		}
+		fputs(word, view->file);
+		column += width;
+		text += n;
+		text += strspn(text, " ");
+	}
+	fputc('\n', view->file);
+}
+
+static void put_sentences(const struct pa_view *view, char *text)
+{
+	char *next;
+
+	for (char *line = text; line && *line; line = next) {
+		next = line + strcspn(line, "\n");
+		if (*next)
+			*next++ = '\0';
+		put_paragraph(view, line);
+	}
+}
+
+static void put_head(const struct pa_view *view,
+		     const struct pa_census_answer *a)
+{
+	const struct pa_census *c = a->census;
+	const struct pa_census_input *input = a->input;
+	char *title = pa_escape_terminal(a->title, strlen(a->title));
+	char text[900];
+	int n;
+
+	if (title && *title)
+		n = snprintf(text, sizeof text, "%.300s (pid %d, Python %s)",
+			     title, (int)input->pid, input->python);
+	else
+		n = snprintf(text, sizeof text, "process %d (Python %s)",
+			     (int)input->pid, input->python);
+	free(title);
+	snprintf(text + n, sizeof text - (size_t)n, ": %s %s, %s objects of "
+		 "%" PRIu64 " types. Read from outside in %s%s.",
+		 input->source.live ? "RSS" : "in memory",
+		 pa_human_bytes((double)c->rss).s,
+		 pa_human_count((double)c->objects).s, c->types,
+		 pa_human_short_time(a->took_ns).s, input->source.live ?
+		 ", nothing was stopped" : "");
+	put_paragraph(view, text);
+}
+
+static void put_right(FILE *file, const char *text, size_t width)
+{
+	for (size_t used = pa_text_width(text); used < width; used++)
+		fputc(' ', file);
+	fputs(text, file);
+}
+
+/* The end of a name says more than its start. */
+static void put_name(const struct pa_view *view,
+		     const struct pa_census_row *row)
+{
+	bool plain = !row->module[0] || !strcmp(row->module, "builtins");
+	size_t room = view->width > NUMBERS * NUMBER_WIDTH + 13 ?
+		view->width - NUMBERS * NUMBER_WIDTH - 3 : 10;
+	char full[600], *safe, *at;
+
+	snprintf(full, sizeof full, "%s%s%s", plain ? "" : row->module,
+		 plain ? "" : ".", row->name);
+	safe = pa_escape_terminal(full, strlen(full));
+	at = safe;
+	if (safe && pa_text_width(safe) > room) {
+		fputs("…", view->file);
+		while (*at && pa_text_width(at) > room - 1) {
+			int32_t point;
+
+			at += pa_utf8_decode(at, strlen(at), &point);
+		}
+	}
+	fprintf(view->file, "   %s\n", at ? at : "");
+	free(safe);
+}
+
+static void put_types(const struct pa_view *view,
+		      const struct pa_census_answer *a)
+{
+	static const char *const heads[NUMBERS] = {
+		"bytes", "own", "objects", "share",
+	};
+	FILE *file = view->file;
+
+	if (!a->n_shown)
+		return;
+	fputs(view->color ? "\n\x1b[1m" : "\n", file);
+	for (int i = 0; i < NUMBERS; i++)
+		put_right(file, heads[i], NUMBER_WIDTH);
+	fputs(view->color ? "   type\x1b[0m\n" : "   type\n", file);
+	for (size_t i = 0; i < a->n_shown; i++) {
+		const struct pa_census_row *row = a->rows[i];
+		double bytes = (double)(row->bytes + row->buffers);
+
+		put_right(file, pa_human_bytes(bytes).s, NUMBER_WIDTH);
+		put_right(file, pa_human_bytes((double)row->bytes).s,
+			  NUMBER_WIDTH);
+		put_right(file, pa_human_count((double)row->objects).s,
+			  NUMBER_WIDTH);
+		put_right(file, pa_human_share(a->bytes ?
+			  bytes / (double)a->bytes : 0).s, NUMBER_WIDTH);
+		put_name(view, row);
+	}
+	if (a->n_shown < a->n_rows)
+		fprintf(file, "%zu more rows hold %s.\n",
+			a->n_rows - a->n_shown,
+			pa_human_bytes((double)a->rest).s);
+}
+
+static void put_memory(const struct pa_view *view, const struct pa_census *c)
+{
+	static const char *const words[PA_MEMORY_KINDS] = {
+		[PA_MEMORY_SMALL_LIVE] = "small blocks in use",
+		[PA_MEMORY_SMALL_FREE] = "free space inside pools",
+		[PA_MEMORY_HEADERS] = "headers of pools",
+		[PA_MEMORY_FREE_POOLS] = "empty pools",
+		[PA_MEMORY_LARGE_LIVE] = "large blocks in use",
+		[PA_MEMORY_LARGE_FREE] = "large blocks free",
+		[PA_MEMORY_ANONYMOUS] = "other anonymous memory",
+		[PA_MEMORY_STACKS] = "stacks",
+		[PA_MEMORY_FILES] = "files: programs, libraries, shared memory",
+		[PA_MEMORY_NOT_READ] = "not read",
+	};
+	FILE *file = view->file;
+
+	fprintf(file, "\n%sWhere the memory goes:%s\n",
+		view->color ? "\x1b[1m" : "", view->color ? "\x1b[0m" : "");
+	for (int i = 0; i < PA_MEMORY_KINDS; i++) {
+		if (!c->memory[i])
+			continue;
+		put_right(file, pa_human_bytes((double)c->memory[i]).s,
+			  NUMBER_WIDTH);
+		put_right(file, pa_human_share(c->rss ? (double)c->memory[i] /
+			  (double)c->rss : 0).s, 8);
+		fprintf(file, "   %s\n", words[i]);
+	}
+}
+
+/* The size of block that keeps most free space, where that is much. */
+static void put_classes(const struct pa_view *view, const struct pa_census *c)
+{
+	char text[320];
+	int most = 0;
+
+	for (int i = 1; i < PA_CENSUS_CLASSES; i++)
+		if (c->classes[i].free > c->classes[most].free)
+			most = i;
+	if (c->memory[PA_MEMORY_SMALL_FREE] < c->rss / 10)
+		return;
+	snprintf(text, sizeof text, "Of the free space inside pools %s are "
+		 "blocks of %d bytes, in %s pools that also hold %s live ones.",
+		 pa_human_bytes((double)c->classes[most].free).s,
+		 (most + 1) * 16,
+		 pa_human_count((double)c->classes[most].pools).s,
+		 pa_human_count((double)c->classes[most].live).s);
+	put_paragraph(view, text);
+}
+
+int pa_census_view_table(const struct pa_view *view,
+			 const struct pa_census_answer *answer)
+{
+	char *text = pa_census_sentences(answer);
+
+	if (!text)
+		return PA_E_FAILED;
+	put_head(view, answer);
+	put_types(view, answer);
+	put_memory(view, answer->census);
+	fputc('\n', view->file);
+	put_classes(view, answer->census);
+	put_sentences(view, text);
+	free(text);
+	return 0;
+}
