@@ -4,8 +4,8 @@
  * table is bounded by the bytes that are there.
  *
  * The headers are read with <elf.h> alone: a pipe cannot be mapped or read
- * twice, and libelf refuses a cut core of more than 65534 segments, whose
- * number stands behind the last of them.
+ * twice, and of a cut core of more than 65534 segments, whose number stands
+ * behind the last of them, libelf sees 65535.
  */
 #include "client/core_file.h"
 

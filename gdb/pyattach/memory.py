@@ -167,9 +167,8 @@ class ElfCoreMemory:
             raise NotAMemory('%s: an ELF file, but not a core' % self.path)
         table, sections = struct.unpack_from('<QQ', head, 32)
         each, number = struct.unpack_from('<HH', head, 54)
-        if number == 0xffff and sections + 64 <= self.size:
-            # PN_XNUM: the number is in sh_info of section 0
-            number, = struct.unpack_from('<I', self._map, sections + 44)
+        if number == 0xffff:
+            number = self._count_segments(table, sections)
         if each != 56 or table > self.size:
             raise NotAMemory('%s: its header is damaged' % self.path)
         number = min(number, (self.size - table) // each)
@@ -182,6 +181,16 @@ class ElfCoreMemory:
             elif kind == 4:
                 notes.append((at, present))
         return loads, notes
+
+    def _count_segments(self, table, sections):
+        """Beyond 65534 the number is in sh_info of section 0, which a cut
+        core has lost; the notes follow the table and say as much."""
+        if 0 < sections <= self.size - 64:
+            return struct.unpack_from('<I', self._map, sections + 44)[0]
+        if table + 56 > self.size:
+            return 0
+        kind, _flags, at = struct.unpack_from('<IIQ', self._map, table)
+        return (at - table) // 56 if kind == 4 and at > table else 0
 
     def _read_notes(self, at, size):
         data = self._map[at:min(at + size, self.size)]

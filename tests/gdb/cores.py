@@ -93,6 +93,8 @@ def places():
     found('number of segments in section 0', core(pieces + [HEAP],
                                                   xnum=True),
           'low slot', truth)
+    found('section 0 cut off', core(pieces + [HEAP], xnum=True)[:-64],
+          'low slot', truth)
     found('many segments', core(pieces + [(0x10000000 + k * 8192, b'x')
                                           for k in range(3000)]),
           'low slot', truth)

@@ -48,7 +48,7 @@ def core(segments, pid=4711, signal=11, files=(), sort=True, xnum=False):
         segments.sort(key=lambda s: s[0])
     head_notes = notes(pid, signal, files)
     number = len(segments) + 1
-    table_end = 64 + 56 * number + (64 if xnum else 0)
+    table_end = 64 + 56 * number
     at = table_end + len(head_notes)
     at += -at % PAGE
     rows = [struct.pack('<IIQQQQQQ', PT_NOTE, 0, table_end, 0, 0,
@@ -57,19 +57,19 @@ def core(segments, pid=4711, signal=11, files=(), sort=True, xnum=False):
         rows.append(struct.pack('<IIQQQQQQ', PT_LOAD, 6, at, address, 0,
                                 len(data), max(size, len(data)), PAGE))
         at += len(data) + -len(data) % PAGE
-    sections = 64 + 56 * number if xnum else 0
+    sections = at if xnum else 0    # behind everything, as the kernel does
     header = struct.pack(
         '<4sBBBB8xHHIQQQIHHHHHH', b'\x7fELF', 2, 1, 1, 0, 4, 62, 1, 0, 64,
         sections, 0, 64, 56, 0xffff if xnum else number,
         64 if xnum else 0, 1 if xnum else 0, 0)
     out = bytearray(header + b''.join(rows))
-    if xnum:
-        section = bytearray(64)
-        struct.pack_into('<I', section, 44, number)
-        out += section
     out += head_notes
     for _address, data, _size in segments:
         out += bytes(-len(out) % PAGE) + data
+    if xnum:
+        section = bytearray(64)
+        struct.pack_into('<I', section, 44, number)
+        out += bytes(sections - len(out)) + section
     return bytes(out)
 
 
