@@ -137,7 +137,7 @@ static void directory_lies_at_a_slot(void **state)
 
 	(void)state;
 	if (!some_slot_is_free())
-		skip();
+		LEAVE_OUT("no low slot is free in this process");
 	assert_int_equal(pa_store_map_directory(), 0);
 	d = pa_store_directory();
 	at = (uint64_t)(uintptr_t)d;
@@ -266,7 +266,7 @@ static void locked_memory_is_emptied(void **state)
 	(void)state;
 	start_store(PA_MEMORY_MIN, 1);
 	if (mlock(pa_store.arena, pa_store.arena_bytes) != 0)
-		skip();
+		LEAVE_OUT("this process may not lock memory");
 	s = make_sample(64, 10, make_stack(1, 3));
 	assert_true(pa_store_insert_locked(&s));
 	pa_store_stop();
