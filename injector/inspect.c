@@ -236,8 +236,43 @@ static int check_python(struct inspection *in)
 	return error ? error : check_libc(in);
 }
 
+/* Is our user somebody in the target's user namespace?  The second number of
+ * a line of uid_map is an id as we see it.  Unreadable: yes, as without. */
+static bool knows_our_user(const struct inspection *in)
+{
+	unsigned long inside, outside, count;
+	char map[4096], ours[64] = "", theirs[64] = "";
+	char *line, *rest = map;
+
+	if (readlink("/proc/self/ns/user", ours, sizeof ours - 1) < 0 ||
+	    readlinkat(in->dir, "ns/user", theirs, sizeof theirs - 1) < 0 ||
+	    !strcmp(ours, theirs) ||
+	    pa_proc_read(in->dir, "uid_map", map, sizeof map) <= 0)
+		return true;
+	while ((line = strsep(&rest, "\n")))
+		if (sscanf(line, "%lu %lu %lu", &inside, &outside,
+			   &count) == 3 &&
+		    geteuid() >= outside && geteuid() - outside < count)
+			return true;
+	return false;
+}
+
+static int refuse_namespace(const struct inspection *in)
+{
+	int error = pa_fail(in->diag, PA_E_NOT_PERMITTED,
+			    "process %d is in a user namespace that does not know user %u, so its payload would answer to nobody here",
+			    in->pid, (unsigned)geteuid());
+
+	if (in->diag)
+		snprintf(in->diag->hint, sizeof in->diag->hint,
+			 "run pyattach-sample inside that namespace");
+	return error;
+}
+
 static int check_hindrances(struct inspection *in)
 {
+	if (!knows_our_user(in))
+		return refuse_namespace(in);
 	if (in->python.state == PA_PYTHON_STARTING)
 		return pa_fail(in->diag, PA_E_NOT_READY,
 			       "the interpreter of process %d is not initialised yet",
