@@ -17,6 +17,8 @@
 
 #define PAGE 4096ul
 #define STEP 0x10000ul		/* distance of the places tried */
+#define STRIDE 0x1000000ul
+#define NEAR 64
 #define LOWEST 0x10000ul	/* mmap_min_addr of most systems */
 #define PAGES_MAX 64
 #define ENTRY_SIZE 128		/* the longest has 100 bytes or so */
@@ -51,24 +53,38 @@ static void *map_at(uintptr_t address)
 	return page;
 }
 
+/* The first free place from `from` down to `to`. */
+static void *map_below(uintptr_t from, uintptr_t to, uintptr_t step)
+{
+	void *page;
+
+	for (uintptr_t a = from; a >= to + step; a -= step)
+		if ((page = map_at(a - step)))
+			return page;
+	return NULL;
+}
+
 /*
  * A free page in the window.  Downwards first: above an executable lies its
- * brk heap, which must be free to grow.
+ * brk heap, which must be free to grow.  Near at first, then in strides over
+ * what may be a row of libraries, at last everywhere: the GIL is held.
  */
 static void *map_near(const void *near)
 {
 	uintptr_t start = (uintptr_t)near & ~(STEP - 1);
 	uintptr_t first = (uintptr_t)near >> 32 << 32;
-	uintptr_t last = first + 0xfffff000ul, a;
-	void *page;
+	uintptr_t top = first + 0xffff0000ul;
+	uintptr_t low = first > LOWEST ? first : LOWEST;
+	uintptr_t close = start - low > NEAR * STEP ? start - NEAR * STEP : low;
+	void *page = map_below(start, close, STEP);
 
-	for (a = start; a > first && a > LOWEST; a -= STEP)
-		if ((page = map_at(a - STEP)))
-			return page;
-	for (a = last & ~(STEP - 1); a > start; a -= STEP)
-		if ((page = map_at(a)))
-			return page;
-	return NULL;
+	if (!page)
+		page = map_below(start, low, STRIDE);
+	if (!page)
+		page = map_below(top, start, STRIDE);
+	if (!page)
+		page = map_below(start, low, STEP);
+	return page ? page : map_below(top, start, STEP);
 }
 
 /* ---- code ---- */
