@@ -87,7 +87,8 @@ static size_t read_str(struct pa_types *types, uint64_t address, char *text)
 	state = pa_half(head + PA_STR_STATE);
 	kind = state >> 2 & 7;
 	ascii = state >> 6 & 1;
-	if (!(state >> 5 & 1) || !(kind == 1 || kind == 2 || kind == 4))
+	if (!(state >> 5 & 1) || !(kind == 1 || kind == 2 || kind == 4) ||
+	    (ascii && kind != 1))
 		return 0;
 	most = sizeof bytes / kind < NAME_MAX_BYTES / 4 ?
 		sizeof bytes / kind : NAME_MAX_BYTES / 4;
@@ -99,8 +100,14 @@ static size_t read_str(struct pa_types *types, uint64_t address, char *text)
 						      layout->compact),
 			    bytes, length * kind))
 		return 0;
-	for (size_t i = 0; i < length; i++)
-		n += put_utf8(text + n, character(bytes, i, kind));
+	for (size_t i = 0; i < length; i++) {
+		uint32_t c = character(bytes, i, kind);
+
+		/* else it could grow beyond the text */
+		if (ascii && c > 0x7f)
+			return 0;
+		n += put_utf8(text + n, c);
+	}
 	return n;
 }
 
