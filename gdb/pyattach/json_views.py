@@ -120,31 +120,39 @@ def report_json(report):
         'rows': [_row_json(report, row) for row in report.shown]}
 
 
+def _stacks(flags):
+    return 'off' if flags & C['FLAG_STACKS_OFF'] else 'verified' \
+        if flags & C['FLAG_STACKS_VERIFIED'] else None
+
+
 def status_json(table):
     """The status/1 object; what a dead process cannot say is null."""
     fields = table.fields
     report = Report(table, limit=1)
+    report.rate_max = fields['rate_effective']      # as client/cmd_status.c
     flags = fields['flags']
-    return {
+    value = {
         'schema': SCHEMA % 'status', 'pid': fields['pid'],
         'python': python_text(fields['python_version']),
         'payload_version': text.json_text(table.text('payload_version')),
         'rate': fields['rate'], 'effective_rate': fields['rate_effective'],
         'uptime_ns': table.uptime_ns(),
-        'attached_at_ns': fields['attached_realtime_ns'],
+        'attached_at_ns': fields['attached_realtime_ns'] or None,
         'hooks': layout.HOOKS.get(fields['hooks']),
-        'stacks': 'off' if flags & C['FLAG_STACKS_OFF'] else 'verified'
-        if flags & C['FLAG_STACKS_VERIFIED'] else None,
-        'dropped': fields['dropped'],
-        'samples': {'live': fields['samples_live'],
-                    'taken': fields['samples_taken'],
-                    'thinned': fields['samples_thinned']},
-        'requested': _requested(table),
-        'estimated': _estimated(report),
+        'stacks': _stacks(flags), 'dropped': fields['dropped'],
+        'samples': {word: fields['samples_' + word] for word in (
+            'live', 'taken', 'thinned', 'freed')},
+        'requested': _requested(table), 'estimated': _estimated(report),
         'memory': {'used': fields['memory_used'],
                    'limit': fields['memory_max']},
-        'clients': None, 'refused_clients': fields['refused_clients'],
-        'follow_fork': bool(flags & C['FLAG_FOLLOW_FORK'])}
+        'frames': fields['frames_max'], 'rss': None,
+        'rss_at_attach': fields['rss_at_attach'] or None,
+        'follow_fork': bool(flags & C['FLAG_FOLLOW_FORK']),
+        'clients': None, 'socket': None}
+    for name in ('sites_evicted', 'stacks_full', 'rebuilds', 'gil_wait_ns',
+                 'refused_clients'):
+        value[name] = fields[name]
+    return value
 
 
 def diff_json(matched, rows, limit):

@@ -63,11 +63,22 @@ def width(text):
 
 def cut_left(text, columns):
     """The end of a path that is too long for its column."""
-    if width(text) <= columns:
+    if len(text) <= columns // 2 or width(text) <= columns:
         return text
-    while text and width(text) > columns - 1:
-        text = text[max(1, width(text) - columns) // 2 or 1:]
+    text = text[-columns:]
+    while width(text) > columns - 1:
+        text = text[1:]
     return '\u2026' + text
+
+
+def cut_right(text, columns):
+    """The beginning of a name that is too long for its column."""
+    if len(text) <= columns // 2 or width(text) <= columns:
+        return text
+    text = text[:columns]
+    while width(text) > columns - 1:
+        text = text[:-1]
+    return text + '\u2026'
 
 
 BYTE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB']

@@ -13,15 +13,21 @@ from .report import DOMAIN_WORDS, Report, python_text
 
 ODDS = (64, 4096, 512 << 10, 8 << 20)
 WHERE_WIDTH = 60
+NAME_WIDTH = 40
 
 
 # -- where
 
+def names_text(function, file, line):
+    """(function, file:line), printable and of bounded width."""
+    name = text.cut_right(text.safe(text.json_text(function)) or '?',
+                          NAME_WIDTH)
+    place = '%s:%d' % (text.safe(text.json_text(file)), line)
+    return name, text.cut_left(place, WHERE_WIDTH)
+
+
 def call_text(call):
-    file, function, line, _first = call
-    name = text.safe(text.json_text(function))
-    place = text.safe(text.json_text(file))
-    return '%s    %s:%d' % (name or '?', place, line)
+    return '%s    %s' % names_text(call[1], call[0], call[2])
 
 
 def _where(report, row):
@@ -34,12 +40,11 @@ def _where(report, row):
         return special
     if report.group_by == 'traceback':
         return call_text(row.stack[0])
-    file = text.safe(text.json_text(row.file))
     if report.group_by == 'file':
-        return text.cut_left(file, WHERE_WIDTH)
-    name = text.safe(text.json_text(row.function)) or '?'
+        return text.cut_left(text.safe(text.json_text(row.file)),
+                             WHERE_WIDTH)
     line = row.line if report.group_by == 'line' else row.first_line
-    return name, text.cut_left('%s:%d' % (file, line), WHERE_WIDTH)
+    return names_text(row.function, row.file, line)
 
 
 # -- tables

@@ -30,14 +30,14 @@ def comparable(value):
     return {"rows": rows, "totals": value["totals"]}
 
 
-def close(a, b):
+def close(a, b, part=1e-9):
     """Equal but for the rounding of decimals."""
     if isinstance(a, float) or isinstance(b, float):
-        return abs(a - b) <= 1e-9 * max(abs(a), abs(b))
+        return abs(a - b) <= part * max(abs(a), abs(b))
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(close(a[k], b[k]) for k in a)
+        return a.keys() == b.keys() and all(close(a[k], b[k], part) for k in a)
     if isinstance(a, list):
-        return len(a) == len(b) and all(map(close, a, b))
+        return len(a) == len(b) and all(close(x, y, part) for x, y in zip(a, b))
     return a == b
 
 
@@ -144,6 +144,22 @@ def dying(context, place, coredump_filter=None):
 
 # ---- cases ----
 
+def same_status(context, gdb, target):
+    """`info pyattach -json' of the live process is its status/1."""
+    _status, out, err = gdb.run("info pyattach -json", arguments=("-p", str(target.pid)))
+    lines = [line for line in out.splitlines() if line.startswith("{")]
+    require(lines, "gdb gave no status", out, err)
+    got, wanted = json.loads(lines[-1]), context.tool.status(target)
+    require_equal(sorted(got), sorted(wanted), "keys of status/1")
+    for key in ("schema", "pid", "python", "payload_version", "rate", "effective_rate",
+                "hooks", "stacks", "dropped", "samples", "memory", "frames", "follow_fork",
+                "attached_at_ns"):
+        require_equal(got[key], wanted[key], key + " in status/1")
+    # STATUS is text with three decimals
+    require(close(got["estimated"], wanted["estimated"], 1e-6), "estimated in status/1",
+            got["estimated"], wanted["estimated"])
+
+
 def same_everywhere(context):
     """Live report, snapshot, gcore, gdb attached, SIGSEGV; then SIGABRT."""
     pattern = need_plain_cores(context)
@@ -160,6 +176,7 @@ def same_everywhere(context):
                 require(len(truth["rows"]) >= 2, "rows", truth)
                 if number == signal.SIGSEGV:
                     same(truth, gdb.report("-p", str(target.pid)), "gdb attached")
+                    same_status(context, gdb, target)
                     gcore(context, gdb, place, target, truth)
                     same(truth, tool.report(target), "the process afterwards")
                 os.kill(target.pid, number)

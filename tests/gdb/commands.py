@@ -6,7 +6,10 @@ time limit and is ended."""
 import json
 import os
 import re
+import select
+import signal
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import common                                             # noqa: E402
@@ -227,6 +230,79 @@ def hostile():
        'hostile names are shown as escapes', bad[:5], err)
 
 
+class Terminal:
+    """gdb as a person has it; ended whatever happens."""
+
+    def __init__(self, *commands):
+        words = [common.GDB, '-nx', '-q', '-iex',
+                 'set debuginfod enabled off']
+        for command in ('set height 8', 'set width 80') + commands:
+            words += ['-ex', command]
+        self.pid, self.fd = os.forkpty()
+        if not self.pid:
+            os.environ.update(HOME=os.getcwd(), TERM='dumb')
+            os.execv(words[0], words)
+
+    def until(self, word, seconds=30):
+        """What it prints until a word comes."""
+        got, end = b'', time.time() + seconds
+        while word not in got and time.time() < end:
+            if select.select([self.fd], [], [], 0.5)[0]:
+                try:
+                    got += os.read(self.fd, 65536)
+                except OSError:
+                    break
+        return got.decode('utf-8', 'replace')
+
+    def say(self, text):
+        os.write(self.fd, text)
+
+    def close(self):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+
+def paging():
+    """`q' at the pager and ^C end a command quietly."""
+    more = b'to quit, c to continue'
+    terminal = Terminal('core-file x.core', 'source ' + common.SCRIPT)
+    try:
+        terminal.until(b'(gdb) ')
+        for command in (b'pyattach top 0', b'pyattach list 0',
+                        b'pyattach tree 0'):
+            for key in (b'q\n', b'\x03'):
+                terminal.say(command + b'\n')
+                first = terminal.until(more)
+                terminal.say(key)
+                rest = terminal.until(b'(gdb) ')
+                ok('continue' in first and 'Quit' in rest and
+                   'Traceback' not in rest and 'Error' not in rest,
+                   'the pager ends %s by %r' % (command.decode(), key), rest)
+        terminal.say(b'info pyattach\n')
+        ok('Trace table' in terminal.until(b'(gdb) '), 'and gdb goes on')
+    finally:
+        terminal.close()
+
+
+def loader():
+    """The file for gdbinit.d loads the commands at their first use."""
+    with open(os.path.join(common.SOURCE, 'gdb', 'gdbinit.py.in')) as f:
+        text = f.read().replace('@gdbdir@', os.path.dirname(common.SCRIPT))
+    write(text.encode(), 'loader.py')
+    for words, said in (('info pyattach', 'found by low slot'),
+                        ('pyattach top 2', 'more rows hold'),
+                        ('print $_pyattach_site(64)', 'not sampled'),
+                        ('set pyattach limit 3', ''),
+                        ('show pyattach limit', 'show 20 rows')):
+        status, out, err = common.gdb(
+            [words], ['core-file x.core', 'source loader.py',
+                      'python import sys; print("pyattach.commands" in '
+                      'sys.modules)'], load=False)
+        ok(status == 0 and said in out and 'False' in out,
+           'loaded at the first use: ' + words, out, err)
+
+
 def no_other_file():
     """A core on its own: without the program, in a directory of nothing."""
     status, out, err = on_core('pyattach top -json', arguments=())
@@ -251,6 +327,8 @@ def main():
     help_texts()
     hostile()
     no_other_file()
+    loader()
+    paging()
     done()
 
 

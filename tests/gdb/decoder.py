@@ -197,6 +197,8 @@ def hostile():
         lines += views.site(table, [index], 0)
     for by in ('function', 'file', 'traceback'):
         lines += views.top(report.Report(table, group_by=by, limit=0))
+    longest = max(text.width(line) for line in lines)
+    ok(longest < 250, 'no line is endless: %d' % longest)
     shown = '\n'.join(lines)
     ok(not text.HIDDEN.search(shown.replace('\n', '')),
        'no control or bidi character is shown')
