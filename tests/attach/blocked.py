@@ -155,7 +155,9 @@ def target_ends_meanwhile(context):
         require(word in ("attached", "exited", "no-such-process", "zombie", "finalising",
                          "not-initialised", "pid-reused", "no-safe-point", "timeout",
                          "not-python", "gil-timeout", "loading", "socket-failed",
-                         "uninterruptible"),
+                         "uninterruptible",
+                         # its descriptors close a moment before its end shows
+                         "protocol"),
                 "an unexpected error", answer)
 
     for how in ENDINGS:
