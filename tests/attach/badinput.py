@@ -150,10 +150,13 @@ def as_another_user(context):
         context.skip("needs root to become another user")
     other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     try:
-        subprocess.run(other + context.row.command + ["-c", ""], check=True, timeout=30,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        version = subprocess.run(
+            other + context.row.command + ["-c", "import sys; print(sys.version.split()[0])"],
+            check=True, timeout=30, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
     except subprocess.CalledProcessError:
         context.skip("another user cannot run this interpreter")
+    if version.decode().strip() != context.row.version:
+        context.skip("another user gets another libpython")
     with context.target("maker.py", prefix=other) as target:
         got = context.tool.attach(target, "--rate", "16KiB")
         if not got["socket"].startswith("@"):
