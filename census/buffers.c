@@ -9,6 +9,7 @@
 
 #define BUFFERS_MAX (UINT32_MAX / 4)
 #define EDGES_MAX (1u << 24)
+#define NEAR 5u
 #define FILTER_BITS ((size_t)1 << 24)
 
 void pa_buffers_deinit(struct pa_buffers *buffers)
@@ -88,20 +89,24 @@ int pa_buffers_close(struct pa_buffers *buffers)
 	return 0;
 }
 
-int64_t pa_buffers_at(const struct pa_buffers *buffers, uint64_t address)
+int64_t pa_buffers_at(struct pa_buffers *buffers, uint64_t address)
 {
 	uint32_t mask = buffers->n_slots - 1;
 	uint32_t h = (uint32_t)(pa_buffer_hash(address) >> 32) & mask;
 
+	for (uint32_t i = buffers->last + 1; i < buffers->last + NEAR &&
+	     i < buffers->count; i++)
+		if (buffers->buffer[i].address == address)
+			return buffers->last = i;
 	if (pa_buffers_none(buffers, address))
 		return -1;
 	for (; buffers->slots[h]; h = (h + 1) & mask)
 		if (buffers->buffer[buffers->slots[h] - 1].address == address)
-			return buffers->slots[h] - 1;
+			return buffers->last = buffers->slots[h] - 1;
 	return -1;
 }
 
-int64_t pa_buffers_around(const struct pa_buffers *buffers, uint64_t address)
+int64_t pa_buffers_around(struct pa_buffers *buffers, uint64_t address)
 {
 	int64_t exact = pa_buffers_at(buffers, address);
 	uint32_t low = 0, high = buffers->count;

@@ -34,6 +34,7 @@ struct pa_buffers {
 	uint32_t n_slots;
 	uint64_t *filter;	/* bits by address: may be a start */
 	uint64_t low, high;	/* addresses */
+	uint32_t last;		/* found: the next is often its neighbour */
 	struct pa_edge *edges;
 	uint32_t n_edges, room_edges;
 	bool no_memory;
@@ -46,9 +47,9 @@ void pa_buffers_add(struct pa_buffers *buffers, uint64_t address,
 int pa_buffers_close(struct pa_buffers *buffers);
 
 /* The buffer that begins at an address, or -1. */
-int64_t pa_buffers_at(const struct pa_buffers *buffers, uint64_t address);
+int64_t pa_buffers_at(struct pa_buffers *buffers, uint64_t address);
 /* The buffer that holds an address, or -1. */
-int64_t pa_buffers_around(const struct pa_buffers *buffers, uint64_t address);
+int64_t pa_buffers_around(struct pa_buffers *buffers, uint64_t address);
 
 void pa_buffers_claim(struct pa_buffers *buffers, int64_t index,
 		      uint32_t owner, enum pa_claim claim);

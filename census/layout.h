@@ -37,6 +37,7 @@ enum {
 #define PA_TPFLAGS_GC (1ull << 14)
 #define PA_TPFLAGS_INT (1ull << 24)
 #define PA_TPFLAGS_LIST (1ull << 25)
+#define PA_TPFLAGS_TUPLE (1ull << 26)
 #define PA_TPFLAGS_BYTES (1ull << 27)
 #define PA_TPFLAGS_STR (1ull << 28)
 #define PA_TPFLAGS_DICT (1ull << 29)

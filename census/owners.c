@@ -5,6 +5,8 @@
  */
 #include "census/owners.h"
 
+/* So many instances without a buffer: none has one. */
+#define ENOUGH 4096u
 #define SLICE ((uint64_t)64 << 10)
 
 /* What the visitor knows of one block. */
@@ -118,10 +120,12 @@ static void scan_words(const struct subject *s, const uint8_t *bytes, size_t n)
 		to = pa_buffers_at(buffers, word);
 		if (to < 0)
 			continue;
-		if (s->type)
+		if (s->type) {
+			s->owners->types->type[s->type].owns = true;
 			pa_buffers_claim(buffers, to, s->type, PA_CLAIM_SCAN);
-		else
+		} else {
 			pa_buffers_link(buffers, s->buffer, to);
+		}
 	}
 }
 
@@ -158,7 +162,7 @@ void pa_owners_visit(void *context, const struct pa_block *block)
 {
 	struct pa_owners *owners = context;
 	struct subject s = { .owners = owners, .block = block };
-	const struct pa_type *type;
+	struct pa_type *type;
 	uint64_t references;
 	unsigned offset = 0;
 
@@ -182,6 +186,8 @@ void pa_owners_visit(void *context, const struct pa_block *block)
 	s.room = block->head_size - offset;
 	claim_known(&s, type);
 	if (type->exact && type->shape != PA_SHAPE_TYPE)
+		return;
+	if (!type->owns && type->scanned++ >= ENOUGH)
 		return;
 	/* only the head of a str can point at something */
 	scan(&s, type->flags & PA_TPFLAGS_STR ? offset + type->basicsize :

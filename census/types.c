@@ -136,7 +136,7 @@ static enum pa_shape flag_shape(uint64_t flags)
 		return PA_SHAPE_LIST;
 	if (flags & PA_TPFLAGS_DICT)
 		return PA_SHAPE_DICT;
-	if (flags & (PA_TPFLAGS_INT | PA_TPFLAGS_BYTES))
+	if (flags & (PA_TPFLAGS_INT | PA_TPFLAGS_BYTES | PA_TPFLAGS_TUPLE))
 		return PA_SHAPE_LEAF;
 	return PA_SHAPE_SCAN;
 }

@@ -33,6 +33,8 @@ struct pa_type {
 	enum pa_shape shape;
 	bool exact;		/* no subclass of what the shape says */
 	uint32_t module, name;	/* offsets in names */
+	uint32_t scanned;	/* instances, until one owned a buffer */
+	bool owns;
 	/* what was counted */
 	uint64_t objects, bytes, buffers;
 };
