@@ -45,7 +45,7 @@ int pa_census_add_run(struct pa_census_input *input, uint64_t start,
 		last->end = end;
 		return 0;
 	}
-	if (input->n_runs == input->room_runs) {
+	if (!input->runs || input->n_runs == input->room_runs) {
 		size_t room = input->room_runs * 2 + 1024;
 		struct pa_census_run *more = room > RUNS_MAX ? NULL :
 			reallocarray(input->runs, room, sizeof *more);
