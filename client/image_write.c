@@ -60,6 +60,7 @@ static void seal(struct pa_directory *d)
 	d->header_size = sizeof *d;
 	d->flags |= PA_FLAG_SNAPSHOT;
 	d->active_set = 0;
+	d->reserved = 0;
 	d->identity_crc = checksum(0, d, offsetof(struct pa_directory,
 						  identity_crc));
 	d->snapshot_crc = checksum(0, d, offsetof(struct pa_directory,

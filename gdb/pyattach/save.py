@@ -67,7 +67,7 @@ def _identity(table, page):
     fields['flags'] |= C['FLAG_SNAPSHOT']
     fields['minor'] = C['IMAGE_MINOR']
     fields['header_size'] = DIRECTORY.size
-    fields['active_set'] = 0
+    fields['active_set'] = fields['reserved'] = 0
     if not table.snapshot:
         fields['uncounted_max'] = NOT_KNOWN
         fields['snapshot_realtime_ns'] = (fields['heartbeat_realtime_ns']
