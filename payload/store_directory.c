@@ -120,17 +120,17 @@ static bool is_ahead(const struct pa_directory *d, uint64_t at)
 bool pa_store_another_copy(void)
 {
 	const size_t identity = offsetof(struct pa_directory, identity_crc);
-	struct pa_directory copy;
+	struct pa_directory copy, *own = pa_store.directory;
 
 	/* our own state is out before we look at that of others: of two
 	 * copies that start at once, one at least sees the other */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_exchange_n(&own->state, own->state, __ATOMIC_SEQ_CST);
 	for (unsigned k = 0; k < PA_SLOT_COUNT; k++) {
 		uint64_t at = PA_SLOT_FIRST + k * PA_SLOT_STEP;
 		struct iovec local = { &copy, identity };
 		struct iovec remote = { (void *)at, identity };
 
-		if (at == pa_store.directory->self
+		if (at == own->self
 		    || process_vm_readv((int)pa_getpid(), &local, 1, &remote,
 					1, 0) != (ssize_t)identity)
 			continue;
