@@ -338,20 +338,41 @@ static struct pa_row *live_row(struct pa_report *report,
 	return row;
 }
 
+/* Weights of samples seen lately: sizes repeat, and exp() is slow. */
+#define WEIGHTS 256u
+
+struct weight {
+	uint64_t size, rate;
+	struct pa_sum sum;	/* of one sample; samples 0 = not in use */
+};
+
+static const struct pa_sum *weigh(struct weight *weights,
+				  const struct pa_live *live)
+{
+	uint64_t hash = (live->size ^ live->rate) * 0x9e3779b97f4a7c15ull;
+	struct weight *w = &weights[hash >> 32 & (WEIGHTS - 1)];
+
+	if (w->sum.samples && w->size == live->size && w->rate == live->rate)
+		return &w->sum;
+	*w = (struct weight){ .size = live->size, .rate = live->rate };
+	pa_sum_add_sample(&w->sum, live->size, live->rate);
+	return &w->sum;
+}
+
 static int add_live(struct pa_report *report, const struct pa_image *image,
 		    const struct sites *sites)
 {
 	const struct pa_question *q = &report->question;
 	uint64_t now = image_now(&image->directory);
+	struct weight weights[WEIGHTS] = { 0 };
 
 	for (uint64_t i = 0; i < image->n_live; i++) {
 		const struct pa_live *live = &image->live[i];
 		uint64_t age = now > live->birth_ns ? now - live->birth_ns : 0;
-		struct pa_sum one = { 0 };
+		const struct pa_sum *one = weigh(weights, live);
 		struct pa_row *row;
 
-		pa_sum_add_sample(&one, live->size, live->rate);
-		pa_sum_add(&report->all_live, &one);
+		report->all_live_bytes += one->bytes;
 		if (live->rate > report->rate_max)
 			report->rate_max = live->rate;
 		if (q->of != PA_OF_LIVE || !sites->wanted[live->site] ||
@@ -360,8 +381,8 @@ static int add_live(struct pa_report *report, const struct pa_image *image,
 		row = live_row(report, live, sites);
 		if (!row)
 			return PA_E_FAILED;
-		pa_sum_add(&row->sum, &one);
-		row->age_bytes += one.bytes * ((double)age / 1e9);
+		pa_sum_add(&row->sum, one);
+		row->age_bytes += one->bytes * ((double)age / 1e9);
 		if (age > row->oldest_ns)
 			row->oldest_ns = age;
 	}
@@ -571,7 +592,7 @@ void pa_report_finish(struct pa_report *report)
 						    report->rate_max);
 	report->estimated_calls = pa_estimate_objects(&report->estimated_sum,
 						      report->rate_max);
-	unexplained = (double)report->rss - report->all_live.bytes;
+	unexplained = (double)report->rss - report->all_live_bytes;
 	report->unexplained = unexplained > 0 ? unexplained : 0;
 	for (uint32_t i = 0; i < report->n_rows; i++)
 		finish_row(report, &report->rows[i]);

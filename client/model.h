@@ -84,7 +84,7 @@ struct pa_report {
 	uint64_t repaired, lost;	/* as in struct pa_image */
 	bool stacks_off;
 
-	struct pa_sum all_live;		/* before any filter */
+	double all_live_bytes;		/* before any filter */
 	struct pa_sum total_sum;	/* of what passed the filters */
 	struct pa_estimate total_bytes, total_objects;
 

@@ -540,7 +540,7 @@ static void put_foot(const struct pa_view *view, const struct pa_report *r)
 /* Less than a tenth of RSS is explained: what now? */
 static void put_advice(const struct pa_view *view, const struct pa_report *r)
 {
-	if (!r->rss || r->all_live.bytes >= (double)r->rss / 10)
+	if (!r->rss || r->all_live_bytes >= (double)r->rss / 10)
 		return;
 	say(view, "Less than a tenth of RSS is explained: the other %s was "
 	    "there before the attach, or is native memory (C libraries, "
