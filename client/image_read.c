@@ -237,6 +237,7 @@ static void drop_unknown_fields(unsigned char *bytes, uint64_t count,
 static unsigned char *region_memory(size_t n)
 {
 	unsigned char *bytes = malloc(n);
+	/* cppcheck-suppress uninitdata -- the address is read, not the data */
 	uintptr_t begin = ((uintptr_t)bytes + HUGE - 1) / HUGE * HUGE;
 	uintptr_t end = ((uintptr_t)bytes + n) / HUGE * HUGE;
 
