@@ -7,6 +7,7 @@
 Prints one line when it listens, and ends when its input does.  PID: listen
 under the name of that process instead of the own one.
 """
+import contextlib
 import os
 import socket
 import sys
@@ -141,6 +142,8 @@ PATH = '%s/%s.sock' % (DIRECTORY, sys.argv[3] if len(sys.argv) > 3 else
 def main():
     os.makedirs(DIRECTORY, 0o700, exist_ok=True)
     listener = socket.socket(socket.AF_UNIX)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(PATH)         # of a process that was killed under our pid
     listener.bind(PATH)
     listener.listen(8)
     listener.settimeout(0.05)
