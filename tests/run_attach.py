@@ -31,6 +31,10 @@ GROUPS = ["truth", "exact", "detach", "rate", "faults", "blocked", "finalisers",
           "names", "badinput", "clients", "files", "hostile", "forks", "exits", "tracemalloc_",
           "allocators", "thinning", "swap", "cores", "census"]
 
+# What belongs to work that is not finished: run by name or with --full, and
+# named wherever it is left out.
+UNFINISHED = ["cores", "census"]
+
 
 def options_of(arguments):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -114,8 +118,11 @@ def run_group(name, rows, tools, options, verdicts):
 def main():
     sys.stdout.reconfigure(errors="backslashreplace")
     options = options_of(sys.argv[1:])
-    groups = [g for g in GROUPS
-              if not options.group or g.rstrip("_") in [o.rstrip("_") for o in options.group]]
+    named = [o.rstrip("_") for o in options.group or ()]
+    groups = [g for g in GROUPS if (g.rstrip("_") in named if named
+                                    else options.full or g not in UNFINISHED)]
+    if not named and not options.full:
+        print("left out, run them by --group: " + " ".join(UNFINISHED), file=sys.stderr)
     if options.list:
         for group in groups:
             module = importlib.import_module(group)
