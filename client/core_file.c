@@ -341,8 +341,9 @@ int pa_core_open(struct pa_core *core, int fd, const void *start,
 	if (err)
 		return err;
 	memset(&e, 0, sizeof e);
-	memcpy(&e, core->head, core->head_length < sizeof e ?
-	       core->head_length : sizeof e);
+	if (core->head_length)	/* nothing was read of an empty pipe */
+		memcpy(&e, core->head, core->head_length < sizeof e ?
+		       core->head_length : sizeof e);
 	err = check_kind(core, &e);
 	return err ? err : read_table(core, &e);
 }
