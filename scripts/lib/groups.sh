@@ -9,6 +9,7 @@ total_passed=0
 total_failed=0
 total_skipped=0
 group_log=/dev/null
+group_tree=
 fixed_addresses=()
 
 # Old sanitizer runtimes do not start where the kernel randomises addresses
@@ -98,11 +99,28 @@ settle()
 	}
 }
 
+# show_test_logs TREE: the end of the log of each test that failed in `make
+# check` there; the logs themselves are gone with the machine they ran on.
+show_test_logs()
+{
+	local name log
+	sed 's/\x1b\[[0-9;]*m//g' "$group_log" |
+	sed -nE 's/^(FAIL|ERROR|XPASS): ([^ ]+).*/\2/p' | sort -u | head -n 8 |
+	while read -r name; do
+		log=$1/${name%.*}.log
+		[ -s "$log" ] || log=$1/$name.log
+		say "    the end of $log:"
+		grep -v '^ok ' "$log" | tail -n 30 | cut -c 1-300 |
+			sed 's/^/      /'
+	done
+}
+
 # What a reader needs of a failed group, without opening the log.
 show_failures()
 {
 	grep -E '^(not ok|FAIL|ERROR|XPASS)|error:|warning:' "$group_log" |
 		head -n 40 | sed 's/^/    /'
+	[ -z "$group_tree" ] || show_test_logs "$group_tree"
 	say "    see $group_log"
 }
 
@@ -110,6 +128,7 @@ run_group()
 {
 	local begin=$SECONDS
 	group_log=$logs/$1.log
+	group_tree=
 	say "== $1"
 	count 0 0 0
 	"group_$1"
