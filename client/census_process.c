@@ -389,7 +389,12 @@ int pa_census_open_process(struct pa_census_input *input, pid_t pid,
 		.runs = input->runs, .n_runs = input->n_runs,
 		.context = input, .read = read_any,
 	};
-	return err ? err : find_python(input, diag);
+	if (!err)
+		err = find_python(input, diag);
+	/* A process that ends has no maps, and looks like anything. */
+	if (err && err != PA_E_FAILED && pa_census_check(input, diag))
+		err = PA_E_EXITED;
+	return err;
 }
 
 int pa_census_check(const struct pa_census_input *input, struct pa_diag *diag)
@@ -398,8 +403,10 @@ int pa_census_check(const struct pa_census_input *input, struct pa_diag *diag)
 
 	if (!input->source.live)
 		return 0;
+	/* it gives up its memory before it is a zombie */
 	if (!pa_proc_read_stat(input->dir, "stat", &stat) &&
 	    stat.start_time == input->target.start_time &&
+	    !(stat.flags & PA_PF_EXITING) &&
 	    stat.state != 'Z' && stat.state != 'X')
 		return 0;
 	return pa_fail(diag, PA_E_EXITED, "process %d ended while it was read",

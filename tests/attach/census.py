@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 
 import cores
 from process import (Failure, mappings, read_proc, require, require_equal, state,
@@ -202,18 +203,23 @@ def refusals(context):
 
 
 def ended(context):
-    """A process that is gone, and one that ends meanwhile."""
-    with context.target("census.py", 1) as target:
-        reader = subprocess.Popen([context.program, "census", str(target.pid)],
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        target.kill()
-        try:
-            _, errors = reader.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            reader.kill()
-            raise Failure("the census did not end")
-        require(reader.returncode in (0, 10, 11, 18, 29), "status %d" % reader.returncode,
-                errors)
+    """A process that is gone, and one that ends while it is looked at."""
+    for i in range(12):
+        with context.target("census.py", 1, unchanged=False) as target:
+            reader = subprocess.Popen([context.program, "census", str(target.pid)],
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            # later each time: before, in and behind the reading
+            end = time.monotonic() + i * 0.003
+            while time.monotonic() < end:
+                pass
+            target.kill()
+            try:
+                _, errors = reader.communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                reader.kill()
+                raise Failure("the census did not end")
+            require(reader.returncode in (0, 10, 11, 18, 29), "status %d" % reader.returncode,
+                    errors)
 
 
 CASES = [truth_of_it, stopped, formats, busy, core, signal_core, other_allocators, ended, refusals]
