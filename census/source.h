@@ -25,7 +25,9 @@ enum pa_census_kind {
 struct pa_census_range {
 	uint64_t start, end;
 	enum pa_census_kind kind;
+	bool writable;
 	uint64_t resident, swapped;	/* bytes */
+	const char *name;	/* of the file, or NULL; hostile */
 };
 
 /* Bytes of anonymous memory that can be read.  Page aligned. */
