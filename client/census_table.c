@@ -15,8 +15,20 @@
 #define NUMBERS 4
 #define NUMBER_WIDTH 12
 
-/* Text filled into lines of the view's width; no word is cut. */
-static void put_paragraph(const struct pa_view *view, const char *text)
+const char *const pa_census_memory_names[PA_MEMORY_KINDS] = {
+	[PA_MEMORY_SMALL_LIVE] = "small blocks in use",
+	[PA_MEMORY_SMALL_FREE] = "free space inside pools",
+	[PA_MEMORY_HEADERS] = "headers of pools",
+	[PA_MEMORY_FREE_POOLS] = "empty pools",
+	[PA_MEMORY_LARGE_LIVE] = "large blocks in use",
+	[PA_MEMORY_LARGE_FREE] = "large blocks free",
+	[PA_MEMORY_ANONYMOUS] = "other anonymous memory",
+	[PA_MEMORY_STACKS] = "stacks",
+	[PA_MEMORY_FILES] = "files: programs, libraries, shared memory",
+	[PA_MEMORY_NOT_READ] = "not read",
+};
+
+void pa_census_put_paragraph(const struct pa_view *view, const char *text)
 {
 	size_t column = 0;
 
@@ -42,7 +54,7 @@ static void put_paragraph(const struct pa_view *view, const char *text)
 	fputc('\n', view->file);
 }
 
-static void put_sentences(const struct pa_view *view, char *text)
+void pa_census_put_sentences(const struct pa_view *view, char *text)
 {
 	char *next;
 
@@ -50,8 +62,22 @@ static void put_sentences(const struct pa_view *view, char *text)
 		next = line + strcspn(line, "\n");
 		if (*next)
 			*next++ = '\0';
-		put_paragraph(view, line);
+		pa_census_put_paragraph(view, line);
 	}
+}
+
+char *pa_census_name(const char *title, int pid, const char *python)
+{
+	char *safe = pa_escape_terminal(title, strlen(title)), *text = NULL;
+	int n;
+
+	if (safe && *safe)
+		n = asprintf(&text, "%.300s (pid %d, Python %.40s)", safe, pid,
+			     python);
+	else
+		n = asprintf(&text, "process %d (Python %.40s)", pid, python);
+	free(safe);
+	return n < 0 ? NULL : text;
 }
 
 static void put_head(const struct pa_view *view,
@@ -59,17 +85,11 @@ static void put_head(const struct pa_view *view,
 {
 	const struct pa_census *c = a->census;
 	const struct pa_census_input *input = a->input;
-	char *title = pa_escape_terminal(a->title, strlen(a->title));
+	char *name = pa_census_name(a->title, (int)input->pid, input->python);
 	char text[900];
-	int n;
+	int n = snprintf(text, sizeof text, "%.400s", name ? name : "");
 
-	if (title && *title)
-		n = snprintf(text, sizeof text, "%.300s (pid %d, Python %s)",
-			     title, (int)input->pid, input->python);
-	else
-		n = snprintf(text, sizeof text, "process %d (Python %s)",
-			     (int)input->pid, input->python);
-	free(title);
+	free(name);
 	snprintf(text + n, sizeof text - (size_t)n, ": %s %s, %s objects of "
 		 "%" PRIu64 " types. Read from outside in %s%s.",
 		 input->source.live ? "RSS" : "in memory",
@@ -77,10 +97,10 @@ static void put_head(const struct pa_view *view,
 		 pa_human_count((double)c->objects).s, c->types,
 		 pa_human_short_time(a->took_ns).s, input->source.live ?
 		 ", nothing was stopped" : "");
-	put_paragraph(view, text);
+	pa_census_put_paragraph(view, text);
 }
 
-static void put_right(FILE *file, const char *text, size_t width)
+void pa_census_put_right(FILE *file, const char *text, size_t width)
 {
 	for (size_t used = pa_text_width(text); used < width; used++)
 		fputc(' ', file);
@@ -88,18 +108,20 @@ static void put_right(FILE *file, const char *text, size_t width)
 }
 
 /* The end of a name says more than its start. */
-static void put_name(const struct pa_view *view,
-		     const struct pa_census_row *row)
+void pa_census_put_name(const struct pa_view *view,
+			const struct pa_census_row *row, size_t used,
+			const char *behind)
 {
 	bool plain = !row->module[0] || !strcmp(row->module, "builtins");
-	size_t room = view->width > NUMBERS * NUMBER_WIDTH + 13 ?
-		view->width - NUMBERS * NUMBER_WIDTH - 3 : 10;
+	size_t room = view->width > used + 13 ? view->width - used - 3 : 10;
 	char full[600], *safe, *at;
 
+	room -= room > 16 ? strlen(behind) : 0;
 	snprintf(full, sizeof full, "%s%s%s", plain ? "" : row->module,
 		 plain ? "" : ".", row->name);
 	safe = pa_escape_terminal(full, strlen(full));
 	at = safe;
+	fputs("   ", view->file);
 	if (safe && pa_text_width(safe) > room) {
 		fputs("…", view->file);
 		while (*at && pa_text_width(at) > room - 1) {
@@ -108,7 +130,7 @@ static void put_name(const struct pa_view *view,
 			at += pa_utf8_decode(at, strlen(at), &point);
 		}
 	}
-	fprintf(view->file, "   %s\n", at ? at : "");
+	fprintf(view->file, "%s%s\n", at ? at : "", behind);
 	free(safe);
 }
 
@@ -124,20 +146,20 @@ static void put_types(const struct pa_view *view,
 		return;
 	fputs(view->color ? "\n\x1b[1m" : "\n", file);
 	for (int i = 0; i < NUMBERS; i++)
-		put_right(file, heads[i], NUMBER_WIDTH);
+		pa_census_put_right(file, heads[i], NUMBER_WIDTH);
 	fputs(view->color ? "   type\x1b[0m\n" : "   type\n", file);
 	for (size_t i = 0; i < a->n_shown; i++) {
 		const struct pa_census_row *row = a->rows[i];
 		double bytes = (double)(row->bytes + row->buffers);
 
-		put_right(file, pa_human_bytes(bytes).s, NUMBER_WIDTH);
-		put_right(file, pa_human_bytes((double)row->bytes).s,
+		pa_census_put_right(file, pa_human_bytes(bytes).s, NUMBER_WIDTH);
+		pa_census_put_right(file, pa_human_bytes((double)row->bytes).s,
 			  NUMBER_WIDTH);
-		put_right(file, pa_human_count((double)row->objects).s,
+		pa_census_put_right(file, pa_human_count((double)row->objects).s,
 			  NUMBER_WIDTH);
-		put_right(file, pa_human_share(a->bytes ?
+		pa_census_put_right(file, pa_human_share(a->bytes ?
 			  bytes / (double)a->bytes : 0).s, NUMBER_WIDTH);
-		put_name(view, row);
+		pa_census_put_name(view, row, NUMBERS * NUMBER_WIDTH, "");
 	}
 	if (a->n_shown < a->n_rows)
 		fprintf(file, "%zu more rows hold %s.\n",
@@ -147,18 +169,6 @@ static void put_types(const struct pa_view *view,
 
 static void put_memory(const struct pa_view *view, const struct pa_census *c)
 {
-	static const char *const words[PA_MEMORY_KINDS] = {
-		[PA_MEMORY_SMALL_LIVE] = "small blocks in use",
-		[PA_MEMORY_SMALL_FREE] = "free space inside pools",
-		[PA_MEMORY_HEADERS] = "headers of pools",
-		[PA_MEMORY_FREE_POOLS] = "empty pools",
-		[PA_MEMORY_LARGE_LIVE] = "large blocks in use",
-		[PA_MEMORY_LARGE_FREE] = "large blocks free",
-		[PA_MEMORY_ANONYMOUS] = "other anonymous memory",
-		[PA_MEMORY_STACKS] = "stacks",
-		[PA_MEMORY_FILES] = "files: programs, libraries, shared memory",
-		[PA_MEMORY_NOT_READ] = "not read",
-	};
 	FILE *file = view->file;
 
 	fprintf(file, "\n%sWhere the memory goes:%s\n",
@@ -166,11 +176,11 @@ static void put_memory(const struct pa_view *view, const struct pa_census *c)
 	for (int i = 0; i < PA_MEMORY_KINDS; i++) {
 		if (!c->memory[i])
 			continue;
-		put_right(file, pa_human_bytes((double)c->memory[i]).s,
+		pa_census_put_right(file, pa_human_bytes((double)c->memory[i]).s,
 			  NUMBER_WIDTH);
-		put_right(file, pa_human_share(c->rss ? (double)c->memory[i] /
+		pa_census_put_right(file, pa_human_share(c->rss ? (double)c->memory[i] /
 			  (double)c->rss : 0).s, 8);
-		fprintf(file, "   %s\n", words[i]);
+		fprintf(file, "   %s\n", pa_census_memory_names[i]);
 	}
 }
 
@@ -191,7 +201,7 @@ static void put_classes(const struct pa_view *view, const struct pa_census *c)
 		 (most + 1) * 16,
 		 pa_human_count((double)c->classes[most].pools).s,
 		 pa_human_count((double)c->classes[most].live).s);
-	put_paragraph(view, text);
+	pa_census_put_paragraph(view, text);
 }
 
 int pa_census_view_table(const struct pa_view *view,
@@ -206,7 +216,7 @@ int pa_census_view_table(const struct pa_view *view,
 	put_memory(view, answer->census);
 	fputc('\n', view->file);
 	put_classes(view, answer->census);
-	put_sentences(view, text);
+	pa_census_put_sentences(view, text);
 	free(text);
 	return 0;
 }

@@ -27,8 +27,8 @@ static bool matches(const char *const *patterns, size_t n, const char *full,
 	return false;
 }
 
-static bool is_wanted(const struct pa_census_row *row,
-		      const struct pa_question *q)
+bool pa_census_is_wanted(const struct pa_census_row *row,
+			 const struct pa_question *q)
 {
 	char full[600];
 
@@ -81,7 +81,7 @@ int pa_census_prepare(struct pa_census_answer *answer,
 	for (size_t i = 0; i < census->n_rows; i++) {
 		const struct pa_census_row *row = &census->rows[i];
 
-		if (!is_wanted(row, q))
+		if (!pa_census_is_wanted(row, q))
 			continue;
 		answer->rows[answer->n_rows++] = row;
 		answer->objects += row->objects;
@@ -241,6 +241,9 @@ static void put_facts(json_t *object, const struct pa_census_answer *a)
 		input->source.live ? "live" : "core"));
 	json_object_set_new(object, "pid",
 			    pa_json_known((uint64_t)input->pid));
+	json_object_set_new(object, "start_time",
+			    pa_json_known(input->target.start_time));
+	json_object_set_new(object, "title", pa_json_text(a->title));
 	json_object_set_new(object, "python", pa_json_text(input->python));
 	json_object_set_new(object, "time_ns", pa_json_known(input->time_ns));
 	json_object_set_new(object, "took_ns", pa_json_count(a->took_ns));
@@ -257,10 +260,10 @@ static void put_facts(json_t *object, const struct pa_census_answer *a)
 	json_object_set_new(object, "objects", pa_json_count(c->objects));
 }
 
-static json_t *sentence_array(const struct pa_census_answer *a)
+json_t *pa_census_lines(char *text)
 {
 	json_t *array = json_array();
-	char *text = pa_census_sentences(a), *next;
+	char *next;
 
 	for (char *line = text; line && *line; line = next) {
 		next = line + strcspn(line, "\n");
@@ -268,23 +271,31 @@ static json_t *sentence_array(const struct pa_census_answer *a)
 			*next++ = '\0';
 		json_array_append_new(array, pa_json_text(line));
 	}
-	free(text);
 	return array;
+}
+
+json_t *pa_census_json(const struct pa_census_answer *a)
+{
+	json_t *object = pa_json_object("census"), *rows = json_array();
+	char *text = pa_census_sentences(a);
+
+	put_facts(object, a);
+	json_object_set_new(object, "memory", memory_array(a->census));
+	json_object_set_new(object, "size_classes", class_array(a->census));
+	json_object_set_new(object, "remarks", pa_census_lines(text));
+	free(text);
+	for (size_t i = 0; i < a->n_shown; i++)
+		json_array_append_new(rows, row_object(a, a->rows[i]));
+	json_object_set_new(object, "rows", rows);
+	json_object_set_new(object, "left_out", pa_json_count(
+		a->census->n_rows - a->n_shown));
+	return object;
 }
 
 int pa_census_view_json(const struct pa_view *view,
 			const struct pa_census_answer *a)
 {
-	json_t *object = pa_json_object("census"), *rows = json_array();
-
-	put_facts(object, a);
-	json_object_set_new(object, "memory", memory_array(a->census));
-	json_object_set_new(object, "size_classes", class_array(a->census));
-	json_object_set_new(object, "remarks", sentence_array(a));
-	for (size_t i = 0; i < a->n_shown; i++)
-		json_array_append_new(rows, row_object(a, a->rows[i]));
-	json_object_set_new(object, "rows", rows);
-	return pa_json_write(view->file, object, view->pretty);
+	return pa_json_write(view->file, pa_census_json(a), view->pretty);
 }
 
 /* ---- CSV ---- */

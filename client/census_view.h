@@ -29,6 +29,34 @@ int pa_census_prepare(struct pa_census_answer *answer,
  * not to be known.  malloc'd; NULL without memory. */
 char *pa_census_sentences(const struct pa_census_answer *answer);
 
+/* Do --include and --exclude let a row through? */
+bool pa_census_is_wanted(const struct pa_census_row *row,
+			 const struct pa_question *question);
+
+/* ---- what all tables of censuses share ---- */
+
+/* The kinds of memory, for people. */
+extern const char *const pa_census_memory_names[PA_MEMORY_KINDS];
+
+/* "shop.py (pid 4711, Python 3.13.0)", escaped; malloc'd or NULL. */
+char *pa_census_name(const char *title, int pid, const char *python);
+/* Text filled into lines of the view's width; no word is cut. */
+void pa_census_put_paragraph(const struct pa_view *view, const char *text);
+/* The same for each line of a text, which is cut up. */
+void pa_census_put_sentences(const struct pa_view *view, char *text);
+void pa_census_put_right(FILE *file, const char *text, size_t width);
+/* The name of a type behind `used` columns of numbers, and a newline. */
+void pa_census_put_name(const struct pa_view *view,
+			const struct pa_census_row *row, size_t used,
+			const char *behind);
+/* The lines of a text, which is cut up, as an array. */
+json_t *pa_census_lines(char *text);
+
+/* ---- formats ---- */
+
+/* The object of census/1; NULL without memory. */
+json_t *pa_census_json(const struct pa_census_answer *answer);
+
 int pa_census_view_table(const struct pa_view *view,
 			 const struct pa_census_answer *answer);
 int pa_census_view_json(const struct pa_view *view,

@@ -35,6 +35,7 @@ int pa_cmd_list(struct pa_command *command);
 int pa_cmd_core(struct pa_command *command);
 int pa_cmd_gdb(struct pa_command *command);
 int pa_cmd_census(struct pa_command *command);
+int pa_cmd_diff(struct pa_command *command);
 
 /* ---- for verbs ---- */
 

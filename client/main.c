@@ -45,12 +45,14 @@ static const struct verb verbs[] = {
 	  "start gdb with the commands of pyattach-gdb(7)" },
 	{ "census", PA_VERB_CENSUS, pa_cmd_census, "PID|CORE", false, 1,
 	  "count what it holds already, by type, from outside" },
+	{ "diff", PA_VERB_DIFF, pa_cmd_diff, "OLD NEW", false, 2,
+	  "show what grew between two censuses" },
 };
 #define N_VERBS (sizeof verbs / sizeof verbs[0])
 
 /* Verbs of later versions: refused by name. */
 static const char *const later_verbs[] = {
-	"diff", "run", "record", "top", "serve",
+	"run", "record", "top", "serve",
 	NULL,
 };
 

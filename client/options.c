@@ -30,7 +30,9 @@ struct option {
 #define ATTACH PA_VERB_ATTACH
 #define REPORT (PA_VERB_REPORT | PA_VERB_CORE)
 #define CENSUS PA_VERB_CENSUS
-#define FILES (PA_VERB_REPORT | PA_VERB_SNAPSHOT | PA_VERB_CORE | CENSUS)
+/* those that show rows of a census */
+#define CENSUSES (CENSUS | PA_VERB_DIFF)
+#define FILES (PA_VERB_REPORT | PA_VERB_SNAPSHOT | PA_VERB_CORE | CENSUSES)
 #define TREES (ATTACH | PA_VERB_DETACH | PA_VERB_REPORT | PA_VERB_SNAPSHOT)
 
 static const struct option options[] = {
@@ -56,9 +58,9 @@ static const struct option options[] = {
 	  "live: held now; allocated: all since attach" },
 	{ OPT_SORT, 0, "sort", "WHAT", REPORT,
 	  "bytes, objects, samples, age (bytes)" },
-	{ OPT_SORT, 0, "sort", "WHAT", CENSUS,
+	{ OPT_SORT, 0, "sort", "WHAT", CENSUSES,
 	  "bytes, own, objects, name (bytes)" },
-	{ OPT_LIMIT, 0, "limit", "N", REPORT | CENSUS,
+	{ OPT_LIMIT, 0, "limit", "N", REPORT | CENSUSES,
 	  "rows at most, 0 shows all (20)" },
 	{ OPT_MIN_AGE, 0, "min-age", "TIME", REPORT,
 	  "only what has lived so long" },
@@ -70,9 +72,9 @@ static const struct option options[] = {
 	  "only files or functions like this; may be repeated" },
 	{ OPT_EXCLUDE, 0, "exclude", "GLOB", REPORT,
 	  "no files or functions like this; may be repeated" },
-	{ OPT_INCLUDE, 0, "include", "GLOB", CENSUS,
+	{ OPT_INCLUDE, 0, "include", "GLOB", CENSUSES,
 	  "only types like this: 'app.*'; may be repeated" },
-	{ OPT_EXCLUDE, 0, "exclude", "GLOB", CENSUS,
+	{ OPT_EXCLUDE, 0, "exclude", "GLOB", CENSUSES,
 	  "no types like this; may be repeated" },
 	{ OPT_VIEW, 0, "view", "NAME", REPORT, "table (table)" },
 	{ OPT_ADDRESS, 0, "address", "ADDRESS", REPORT,
@@ -210,6 +212,12 @@ static int set_pid(struct pa_args *args, const char *value,
 	return pa_parse_pid(value, &args->pid, diag);
 }
 
+static void set_format(struct pa_args *args, enum pa_format format)
+{
+	args->format = format;
+	args->format_given = true;
+}
+
 /* Options that choose one of a few words. */
 static int apply_choice(struct pa_args *args, const struct option *o,
 			const char *value, unsigned verb,
@@ -231,7 +239,7 @@ static int apply_choice(struct pa_args *args, const struct option *o,
 		o->id == OPT_VIEW ? views :
 		o->id == OPT_GROUP_BY ? pa_group_by_words :
 		o->id == OPT_OF ? pa_of_words :
-		o->id == OPT_SORT && verb & CENSUS ? census_sorts :
+		o->id == OPT_SORT && verb & CENSUSES ? census_sorts :
 		o->id == OPT_SORT ? pa_sort_words :
 		verb & (REPORT | CENSUS) ? report_formats : formats;
 	int choice, err = parse_choice(o->name, value, words, &choice, diag);
@@ -241,12 +249,12 @@ static int apply_choice(struct pa_args *args, const struct option *o,
 	if (o->id == OPT_COLOR)
 		args->color = (enum pa_color)choice;
 	else if (o->id == OPT_FORMAT)
-		args->format = (enum pa_format)choice;
+		set_format(args, (enum pa_format)choice);
 	else if (o->id == OPT_GROUP_BY)
 		args->question.group_by = (enum pa_group_by)choice;
 	else if (o->id == OPT_OF)
 		args->question.of = (enum pa_of)choice;
-	else if (o->id == OPT_SORT && verb & CENSUS)
+	else if (o->id == OPT_SORT && verb & CENSUSES)
 		args->census_sort = (enum pa_census_sort)choice;
 	else if (o->id == OPT_SORT)
 		args->question.sort = (enum pa_sort)choice;
@@ -298,6 +306,7 @@ static int apply_value(struct pa_args *args, const struct option *o,
 	case OPT_ADDRESS:
 		return parse_address(args, value, diag);
 	case OPT_LIMIT:
+		args->limit_given = true;
 		return parse_count(o->name, value, 0, UINT32_MAX, &q->limit,
 				   diag);
 	case OPT_MIN_AGE:
@@ -343,7 +352,7 @@ static int apply(struct pa_args *args, const struct option *o,
 		args->full = true;
 		return 0;
 	case OPT_JSON:
-		args->format = PA_FORMAT_JSON;
+		set_format(args, PA_FORMAT_JSON);
 		return 0;
 	case OPT_LATER:
 		return pa_fail(diag, PA_E_USAGE, "--%s is not in this version",

@@ -28,11 +28,12 @@ enum pa_verb_bit {
 	PA_VERB_CORE = 1u << 7,
 	PA_VERB_GDB = 1u << 8,
 	PA_VERB_CENSUS = 1u << 9,
+	PA_VERB_DIFF = 1u << 10,
 };
-#define PA_VERBS_ALL ((1u << 10) - 1)
+#define PA_VERBS_ALL ((1u << 11) - 1)
 /* Those that take --pid. */
 #define PA_VERBS_PID (PA_VERBS_ALL & \
-	~(unsigned)(PA_VERB_LIST | PA_VERB_CORE | PA_VERB_GDB))
+	~(unsigned)(PA_VERB_LIST | PA_VERB_CORE | PA_VERB_GDB | PA_VERB_DIFF))
 
 enum pa_color { PA_COLOR_AUTO, PA_COLOR_ALWAYS, PA_COLOR_NEVER };
 enum pa_census_sort {
@@ -58,6 +59,7 @@ struct pa_args {
 	size_t n_words;
 
 	enum pa_format format;
+	bool format_given, limit_given;
 	enum pa_color color;
 	bool help, version, quiet, verbose, force;
 	bool assume_seccomp_ok;

@@ -24,6 +24,7 @@ PROMISED = {
     "list": [],
     "core": ["--group-by", "--of", "--sort", "--limit", "--output", "--force", "--address", "--full"],
     "gdb": [],
+    "diff": ["--sort", "--limit", "--include", "--exclude", "--output", "--force"],
     "census": ["--pid", "--sort", "--limit", "--include", "--exclude", "--output", "--force"],
 }
 SHORT = {"--output": "-o", "--quiet": "-q", "--verbose": "-v", "--pid": "-p"}

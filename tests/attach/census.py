@@ -122,6 +122,38 @@ def formats(context):
         tool.refused("exists", "census", pid, "-o", path)
 
 
+def growth(context):
+    """diff: of two that were kept, and of one that is taken now."""
+    tool = context.tool
+    with context.target("census.py", 1, unchanged=False) as target:
+        old, new = (os.path.join(target.directory, name) for name in ("old", "new"))
+        require_equal(tool.run("census", target.pid, "-o", old).status, 0, "census -o")
+        target.ask("grow", 5000)
+        require_equal(tool.run("census", target.pid, "-o", new).status, 0, "census -o")
+        for second in new, target.pid:
+            answer = tool.good("diff", old, second, "--limit", "0")
+            require_equal(answer["schema"], "pyattach-sample/diff/1", "schema")
+            require_equal(answer["matched"], True, "matched")
+            found = by_name(answer)
+            for name, objects, is_new in (("Slotted", 5000, False), ("Late", 5000, True),
+                                          ("Plain", -100, False)):
+                row = found["__main__", name]
+                require_equal(row["objects"], dict.fromkeys(("estimate", "low", "high"), objects),
+                              "growth of " + name)
+                require_equal(row["is_new"], is_new, name + " is new")
+            near(found["__main__", "Late"]["bytes"]["low"], 5000 * 48, "bytes of Late")
+            require("Objects are held" in answer["remarks"][0], "the sentence", answer["remarks"])
+        table = tool.run("diff", old, new, "--include", "__main__.*")
+        require(table.status == 0 and b"__main__.Late (new)" in table.stdout, "table", table)
+        back = by_name(tool.good("diff", new, old, "--limit", "0"))
+        require_equal(back["__main__", "Late"]["new"], None, "what is gone")
+        cut = os.path.join(target.directory, "cut")
+        require_equal(tool.run("census", target.pid, "-o", cut, "--limit", "3").status, 0, "-o")
+        answer = tool.good("diff", cut, new, "--limit", "0")
+        require(not any(row["is_new"] for row in answer["rows"])
+                and "were not kept" in answer["remarks"][-1], "what was cut is not new", answer)
+
+
 def busy(context):
     """16 threads that allocate: alive and right, whatever is read."""
     rounds = 100 if context.full else 8
@@ -222,4 +254,4 @@ def ended(context):
                     errors)
 
 
-CASES = [truth_of_it, stopped, formats, busy, core, signal_core, other_allocators, ended, refusals]
+CASES = [truth_of_it, stopped, formats, growth, busy, core, signal_core, other_allocators, ended, refusals]

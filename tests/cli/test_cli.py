@@ -504,7 +504,9 @@ def usage(image):
                       ['attach', '1', '--timeout', '5w'],
                       ['attach', '1', '--for', '0'], ['attach', '1', '-z'],
                       ['attach', '1', '--json=1'], ['census', '1', '2'],
-                      ['diff', 'a', 'b'], ['top', '1'], ['run', '--', 'x'],
+                      ['diff', 'a'], ['diff', 'a', 'b', 'c'], ['top', '1'],
+                      ['diff', 'a', 'b', '--format', 'csv'],
+                      ['run', '--', 'x'],
                       ['report', image, '--format', 'pprof'],
                       ['report', image, '--format', 'xml'],
                       ['report', image, '--group-by', 'type'],
@@ -540,6 +542,57 @@ def usage(image):
     ok(got.status == 10 and got.error == 'no-such-process', 'no process', got)
     got = run('status', 99999999999)
     ok(got.status == 2, 'a pid that cannot be', got)
+
+
+# ---- censuses that were kept ----
+
+def kept_censuses(directory, image):
+    """diff of files made by hand, right and wrong."""
+    def write(name, value):
+        path = os.path.join(directory, name)
+        with open(path, 'wb') as f:
+            f.write(value if isinstance(value, bytes) else
+                    json.dumps(value).encode())
+        return path
+
+    def census(rows, **more):
+        return dict({'schema': 'pyattach-sample/census/1', 'rss': 1 << 30,
+                     'memory': [{'kind': 'small live', 'bytes': 1 << 29}],
+                     'rows': [dict(zip(('module', 'type', 'objects', 'bytes',
+                                        'bytes_with_buffers'), row))
+                              for row in rows]}, **more)
+    hostile = 'Evil\x1b[2J\u202e\n' + 'x' * 500
+    old = write('old', census([['a', 'T', 1, 100, 200]]))
+    new = write('new', census([['a', 'T', 3, 300, 2 << 30],
+                               [hostile, hostile, 1, 1, 1],
+                               [None, '<native>', 5, 5, 5]]))
+    got = run('diff', old, new, '--json')
+    rows = got.json['rows']
+    ok(got.status == 0 and [r['is_new'] for r in rows] == [False, True, True]
+       and rows[0]['bytes']['estimate'] == (2 << 30) - 200 and
+       rows[0]['objects']['low'] == 2 and got.json['matched'] is False,
+       'diff of two files', got)
+    got = run('diff', old, new)
+    ok(got.status == 0 and not HIDDEN.search(got.text) and
+       max(map(len, got.text.splitlines())) <= 100, 'a hostile name', got)
+    far = 2 ** 63 - 1
+    wild = write('wild', census([['a', 'T', far, far, far], ['a', 'T', -5,
+                                 'x', None], ['b', 'U', 1.5, {}, []]],
+                                rss=far, pid='x', memory={'kind': 1}))
+    ok(run('diff', old, wild).status == 0 and
+       run('diff', wild, old, '--json').status == 0, 'numbers without sense')
+    for what, value, status in (
+            ('no row', census([[1, 2, 3, 4, 5]]), 91),
+            ('no census', {'schema': 'pyattach-sample/report/1'}, 90),
+            ('of later', census([], schema='pyattach-sample/census/2'), 93),
+            ('cut', b'{"schema": "pyattach-sample/census/1", "rows": [', 91),
+            ('deep', b'{' + b'"a":{' * 100000, 91), ('empty', b'', 90),
+            ('bytes', b'{\xff\x00', 91), ('a list', b'[]', 90)):
+        got = run('diff', old, write('bad', value), '--json')
+        ok(got.status == status and got.error and not got.out,
+           'diff refuses: ' + what, got)
+    ok(run('diff', image, new).status == 90, 'an image is no census')
+    ok(run('diff', directory, new).status == 96, 'a directory is none')
 
 
 def outputs(directory, image):
@@ -586,6 +639,7 @@ def main():
             wrong_peer(image)
             stopped_process(image)
             usage(image)
+            kept_censuses(directory, image)
             outputs(directory, image)
             views(directory)
             advice(directory)

@@ -162,6 +162,18 @@ def dump_to(directory):
     return True
 
 
+class Late:
+    __slots__ = ("x", "y")
+
+
+def grow(count):
+    """More of what was there, and of a type that was not."""
+    HELD["more"] = [Slotted() for _ in range(count)]
+    HELD["late"] = [Late() for _ in range(count)]
+    del HELD["Plain"][:100]
+    return True
+
+
 def busy(count):
     """Threads that allocate and free until the end."""
     def work():
@@ -174,4 +186,4 @@ def busy(count):
 
 
 make(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
-talk.serve(truth=truth, busy=busy, dump_to=dump_to)
+talk.serve(truth=truth, busy=busy, grow=grow, dump_to=dump_to)
