@@ -29,7 +29,7 @@ from tool import Tool, error_list  # noqa: E402
 # The order in which groups run: what everything rests on comes first.
 GROUPS = ["truth", "exact", "detach", "rate", "faults", "blocked", "finalisers", "threads",
           "names", "badinput", "clients", "files", "hostile", "forks", "exits", "tracemalloc_",
-          "allocators", "thinning", "swap", "cores", "census"]
+          "allocators", "thinning", "harm", "limits", "swap", "cores", "census"]
 
 # What belongs to work that is not finished: run by name or with --full, and
 # named wherever it is left out.
@@ -93,6 +93,12 @@ def wanted(options, cases):
     return [c for c in cases if not options.case or c.__name__ in options.case]
 
 
+def left_out(module, case, row, rows, options):
+    """The cases in a group's HEAVY run on two rows only, unless --full."""
+    return (case.__name__ in getattr(module, "HEAVY", []) and not options.full
+            and not row.heavy and any(r.heavy for r in rows))
+
+
 def run_group(name, rows, tools, options, verdicts):
     """All cases of a group on all rows, then its verdict over all rows."""
     module = importlib.import_module(name)
@@ -105,6 +111,8 @@ def run_group(name, rows, tools, options, verdicts):
         context = Context(row, tools, options, seeds)
         contexts.append(context)
         for case in wanted(options, module.CASES):
+            if left_out(module, case, row, rows, options):
+                continue
             verdicts.run("%s %s %s" % (label, row, case.__name__), case, context)
     for case in wanted(options, getattr(module, "OVER_ALL", [])):
         class everything:

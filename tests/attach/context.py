@@ -4,8 +4,13 @@ ended whatever happens, and the checks that end every test.
 """
 import contextlib
 import os
+import shutil
+import subprocess
+import tempfile
 
 from process import Skip, Target, descriptors, require, require_equal
+
+NOBODY = 65534
 
 
 class Context:
@@ -64,3 +69,35 @@ class Context:
             if entry["pid"] == target.pid:
                 return entry["socket"]
         return None
+
+    # ---- other users ----
+
+    def user(self, uid):
+        """The words that run a command as that user, without privileges."""
+        if os.getuid() != 0:
+            self.skip("needs root to become another user")
+        return ["setpriv", "--reuid=%d" % uid, "--regid=%d" % uid, "--clear-groups"]
+
+    def user_of_python(self, uid):
+        """The same, where that user can run this very interpreter."""
+        prefix = self.user(uid)
+        command = self.row.command if not self.row.root else [self.row.python]
+        root = ["chroot", self.row.root] if self.row.root else []
+        done = subprocess.run(root + prefix + command
+                              + ["-c", "import sys; print(sys.version.split()[0])"],
+                              timeout=30, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL)
+        if done.returncode:
+            self.skip("another user cannot run this interpreter")
+        if done.stdout.decode().strip() != self.row.version:
+            self.skip("another user gets another libpython")
+        return prefix
+
+    @contextlib.contextmanager
+    def program_of_user(self, uid=NOBODY):
+        """For Tool.run(): as that user, by a program that he can read."""
+        prefix = self.user(uid)
+        with tempfile.TemporaryDirectory() as directory:
+            os.chmod(directory, 0o755)
+            yield {"prefix": prefix, "program": shutil.copy(self.program, directory),
+                   "payload": shutil.copy(self.tool.payload, directory)}

@@ -6,11 +6,6 @@ from process import require, rss
 LIMIT = 4 << 20
 
 
-def heavy(row):
-    """The full million on two rows by default: Debian's 3.11 and 3.14."""
-    return row.build == "static" and row.minor in (11, 14)
-
-
 def rss_without_us(context, count):
     """How much the same work grows a process that nobody attached to."""
     with context.target("names.py") as target:
@@ -20,9 +15,10 @@ def rss_without_us(context, count):
 
 
 def a_million_file_names(context):
-    """Under --max-memory 4MiB, at a rate that samples every second name."""
+    """Under --max-memory 4MiB, at a rate that samples every second name; the
+    full million on two rows by default."""
     tool = context.tool
-    count = 1000000 if context.full or heavy(context.row) else 100000
+    count = 1000000 if context.full or context.row.heavy else 100000
     alone = rss_without_us(context, min(count, 100000))
     with context.target("names.py") as target:
         before = rss(target.pid)

@@ -22,6 +22,8 @@ class Row:
         self.build = build
         self.command = words + [python]
         self.minor = int(version.split(".")[1])
+        # where heavy cases run by default: Debian's 3.11 and 3.14
+        self.heavy = build == "static" and self.minor in (11, 14)
 
     def private_directory(self):
         """A fresh directory where the row's python finds the targets."""

@@ -62,8 +62,9 @@ class Tool:
         self.has_seed = b"--seed" in text
         self.has_payload = b"--payload" in text
 
-    def run(self, *arguments, wait=60.0, prefix=(), stdin=subprocess.DEVNULL, env=None):
-        command = list(prefix) + [self.program] + [str(a) for a in arguments]
+    def run(self, *arguments, wait=60.0, prefix=(), stdin=subprocess.DEVNULL, env=None,
+            program=None):
+        command = list(prefix) + [program or self.program] + [str(a) for a in arguments]
         start = time.monotonic()
         try:
             done = subprocess.run(command, stdin=stdin, stdout=subprocess.PIPE,
@@ -95,17 +96,17 @@ class Tool:
 
     # ---- verbs as the tests use them ----
 
-    def attach_options(self):
+    def attach_options(self, payload=None):
         options = []
         if self.has_payload:
-            options += ["--payload", self.payload]
+            options += ["--payload", payload or self.payload]
         if self.has_seed:
             options += ["--seed", str(self.seeds.getrandbits(63) | 1)]
         return options
 
-    def attach(self, target, *options, wait=60.0):
+    def attach(self, target, *options, payload=None, **how):
         """Attach; the JSON answer, checked against the target."""
-        got = self.good("attach", target.pid, *self.attach_options(), *options, wait=wait)
+        got = self.good("attach", target.pid, *self.attach_options(payload), *options, **how)
         target.attached = True
         require_equal(got["schema"], "pyattach-sample/attach/1", "schema")
         require_equal(got["pid"], target.pid, "pid")

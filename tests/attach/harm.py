@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: MIT
+"""What a target does to itself, or an administrator to our files, while it is
+attached: it lives, it keeps what is its own, and it still answers."""
+import os
+import shutil
+import tempfile
+
+from clients import Raw
+from context import NOBODY
+from process import mappings, our_threads, read_proc, require, require_equal, wait_until
+SPIN = 0.1		# of a processor: more is a loop that does not wait
+
+
+def thread_ids(pid):
+    """The user and group ids of every thread."""
+    ids = set()
+    for tid in os.listdir("/proc/%d/task" % pid):
+        for line in read_proc(pid, "task/%s/status" % tid).decode().splitlines():
+            if line.startswith(("Uid:", "Gid:", "Groups:")):
+                ids.add(" ".join(line.split()))
+    return ids
+
+
+def drops_privileges(context):
+    """setgroups, setgid and setuid return and reach every thread."""
+    if os.getuid() != 0:
+        context.skip("needs a target that is root")
+    tool = context.tool
+    with context.target("harm.py") as target:
+        target.ask("threads", 5)
+        tool.attach(target, "--rate", "16KiB")
+        require_equal(len(our_threads(target.pid)), 1, "threads of ours")
+        require_equal(target.ask("drop", NOBODY, NOBODY), [NOBODY] * 6, "its ids")
+        ids = " ".join([str(NOBODY)] * 4)
+        require_equal(thread_ids(target.pid), {"Uid: " + ids, "Gid: " + ids, "Groups:"},
+                      "ids of all its threads")
+        target.ask("keep", 500, 5000)
+        require(tool.still_served(target)["samples"]["taken"] > 50, "samples")
+        tool.report(target)
+        tool.detach(target)
+        tool.attach(target, "--rate", "16KiB")
+        tool.still_served(target)
+
+
+def after_the_drop(context):
+    """The kernel hides such a process from its new user (it is not dumpable
+    then): told so, and whoever attached may still ask and detach."""
+    tool = context.tool
+    with context.program_of_user(NOBODY) as how, context.target("harm.py") as target:
+        how.pop("payload")
+        tool.attach(target, "--rate", "16KiB")
+        target.ask("drop", NOBODY, NOBODY)
+        for verb in ("status", "detach"):
+            error = tool.refused("not-permitted", verb, target.pid, **how)
+            require("non-dumpable" in error["message"], "the reason", error)
+        tool.still_served(target)
+        tool.detach(target)
+
+
+def overwrite(path):
+    size = os.path.getsize(path)
+    with open(path, "r+b") as f:
+        f.write(b"\xcc" * size)
+
+
+def shorten(path):
+    os.truncate(path, 0)
+
+
+def replace(path):
+    with open(path + ".new", "wb") as f:
+        f.write(b"another version")
+    os.rename(path + ".new", path)
+
+
+def payload_file_changes(context):
+    """The installed payload is overwritten in place, cut to nothing, replaced
+    and removed: who loaded it before lives, answers, and can be detached."""
+    tool = context.tool
+    for how in (overwrite, shorten, replace, os.unlink):
+        with tempfile.TemporaryDirectory() as directory, context.target("harm.py") as target:
+            copy = shutil.copy(tool.payload, directory)
+            inode = os.stat(copy).st_ino
+            tool.attach(target, "--rate", "16KiB", payload=copy)
+            mapped = [line.split()[4] for line in mappings(target.pid)]
+            require(str(inode) not in mapped, "the installed file is mapped")
+            how(copy)
+            target.ask("keep", 500, 5000)
+            tool.still_served(target)
+            tool.report(target)
+            tool.attach(target, "--rate", "64KiB", payload=copy)
+            tool.still_served(target)
+            tool.detach(target)
+            # what is loaded already is started again, without the file
+            tool.attach(target, "--rate", "16KiB", payload=copy)
+            target.ask("keep", 500, 5000)
+            tool.still_served(target)
+
+
+def served_again(tool, target):
+    """Our thread mends what was closed within some seconds."""
+    wait_until(lambda: tool.run("status", target.pid).status == 0, 15,
+               "the socket to be made anew")
+    return tool.still_served(target)
+
+
+def descriptors_closed(context):
+    """os.closerange() in an attached target, then sockets of its own under
+    the same numbers: ours are made anew, its own are never touched."""
+    tool = context.tool
+    for reused in (True, False):
+        with context.target("harm.py") as target:
+            tool.attach(target, "--rate", "16KiB")
+            target.ask("close_all", 3, 4096)
+            if reused:
+                own = target.ask("pairs", 120)
+                require("64" in own and "65" in own, "numbers of ours are used again", own)
+            served_again(tool, target)
+            if reused:
+                for _ in range(20):
+                    require_equal(target.ask("pairs_are_whole"), [], "sockets of its own")
+                    tool.still_served(target)
+                require_equal(target.ask("pairs", 0), own, "descriptors of its own")
+                target.ask("close_pairs")
+            tool.report(target)
+            tool.detach(target)
+            target.fds = {fd: what for fd, what in target.fds.items() if fd < 3}
+
+
+def cpu_ns(pid, tid):
+    return int(read_proc(pid, "task/%d/schedstat" % tid).split()[0])
+
+
+def waits(pid, tid):
+    for line in read_proc(pid, "task/%d/status" % tid).decode().splitlines():
+        if line.startswith("voluntary_ctxt_switches"):
+            return int(line.split()[1])
+    return 0
+
+
+def does_not_spin(target, times):
+    """Our thread goes to sleep `times` times; what it used meanwhile."""
+    tid = our_threads(target.pid)[0]
+    first, used = waits(target.pid, tid), cpu_ns(target.pid, tid)
+    begin = os.times().elapsed
+    wait_until(lambda: waits(target.pid, tid) >= first + times, 30,
+               "our thread to go to sleep %d times" % times)
+    passed = os.times().elapsed - begin
+    share = (cpu_ns(target.pid, tid) - used) / 1e9 / max(passed, 0.01)
+    require(share < SPIN, "our thread spins: %.0f %% of a processor" % (100 * share))
+    return share
+
+
+def no_descriptor_is_left(context):
+    """EMFILE in the target while clients wait: no spin, and they are served
+    as soon as there is room again."""
+    tool = context.tool
+    with context.target("harm.py") as target:
+        path = tool.attach(target, "--rate", "16KiB")["socket"]
+        before = target.ask("limit", "NOFILE", 128)
+        require(target.ask("fill_descriptors") > 20, "descriptors")
+        callers = [Raw(context, path) for _ in range(5)]
+        for caller in callers:
+            caller.send(b"STATUS\n")
+        shares = [does_not_spin(target, 8)]
+        target.ask("free_descriptors")
+        for caller in callers:
+            require(caller.line().startswith(b"OK "), "an answer after the scarcity")
+            caller.close()
+        tool.still_served(target)
+        # the same without a socket of ours: it cannot even be made anew
+        target.ask("close_all", 3, 4096)
+        target.ask("fill_descriptors")
+        shares.append(does_not_spin(target, 8))
+        require_equal(target.ask("ping", 5), 5, "answer of the target")
+        target.ask("free_descriptors")
+        served_again(tool, target)
+        target.ask("limit", "NOFILE", before)
+        target.fds = {fd: what for fd, what in target.fds.items() if fd < 3}
+        context.note("our thread used %.1f and %.1f %% of a processor" % tuple(
+            100 * s for s in shares))
+
+
+# They wait for our thread to look after its descriptors, every 5 s.
+HEAVY = ["descriptors_closed", "no_descriptor_is_left"]
+CASES = [drops_privileges, after_the_drop, payload_file_changes, descriptors_closed,
+         no_descriptor_is_left]

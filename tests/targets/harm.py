@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""Does to itself what may hurt a payload: gives privileges up, closes every
+descriptor, uses the numbers again, runs into its limits."""
+import ctypes
+import fcntl
+import mmap
+import os
+import resource
+import socket
+import threading
+
+import talk
+
+# The pipe to the test outlives os.closerange().
+talk._out = os.fdopen(1, "w", encoding="ascii", closefd=False)
+KEPT = []
+PAIRS = []
+MAPPED = []
+END = threading.Event()
+
+
+def keep(count, size):
+    KEPT.append([bytes(size - 33) for _ in range(count)])
+    return len(KEPT)
+
+
+def threads(count):
+    for _ in range(count):
+        threading.Thread(target=END.wait, daemon=True).start()
+    return threading.active_count()
+
+
+def drop(user, group):
+    """As servers do, in their order; the ids that it has then."""
+    os.setgroups([])
+    os.setgid(group)
+    os.setuid(user)
+    return list(os.getresuid()) + list(os.getresgid())
+
+
+def close_all(first, end):
+    os.closerange(first, end)
+    return True
+
+
+def pairs(least):
+    """Connected sockets until their numbers are beyond `least`; what each
+    number is."""
+    while not PAIRS or PAIRS[-1].fileno() < least:
+        PAIRS.extend(socket.socketpair())
+    return {s.fileno(): os.fstat(s.fileno()).st_ino for s in PAIRS}
+
+
+def pairs_are_whole():
+    """What is wrong with them: number, flags, or what comes through."""
+    wrong = []
+    for one, two in zip(PAIRS[::2], PAIRS[1::2]):
+        for a, b in ((one, two), (two, one)):
+            a.sendall(b"word")
+            if b.recv(100, socket.MSG_DONTWAIT) != b"word":
+                wrong.append([b.fileno(), "other bytes"])
+            if fcntl.fcntl(a, fcntl.F_GETFL) & os.O_NONBLOCK or a.getsockopt(
+                    socket.SOL_SOCKET, socket.SO_ERROR):
+                wrong.append([a.fileno(), "changed"])
+    return wrong
+
+
+def close_pairs():
+    for one in PAIRS:
+        one.close()
+    del PAIRS[:]
+    return True
+
+
+def limit(name, value):
+    """Set a soft limit; the one before.  -1: none."""
+    which = getattr(resource, "RLIMIT_" + name)
+    before = resource.getrlimit(which)
+    resource.setrlimit(which, (value, before[1]))
+    return before[0]
+
+
+def fill_descriptors():
+    """Until EMFILE; how many."""
+    try:
+        while True:
+            KEPT.append(os.open("/", os.O_RDONLY))
+    except OSError:
+        return sum(type(k) is int for k in KEPT)
+
+
+def free_descriptors(count=None):
+    """All that fill_descriptors() opened, or so many of them."""
+    for fd in [k for k in KEPT if type(k) is int][:count]:
+        os.close(fd)
+        KEPT.remove(fd)
+    return True
+
+
+def map_pages(count):
+    """`count` more mappings: pages of one region, every second read-only."""
+    page = mmap.PAGESIZE
+    region = mmap.mmap(-1, count * page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(region))
+    protect = ctypes.CDLL(None).mprotect
+    protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    for at in range(1, count, 2):
+        if protect(start + at * page, page, mmap.PROT_READ):
+            break
+    MAPPED.append(region)
+    return True
+
+
+talk.serve(keep=keep, threads=threads, drop=drop, close_all=close_all, pairs=pairs,
+           pairs_are_whole=pairs_are_whole, close_pairs=close_pairs, limit=limit,
+           fill_descriptors=fill_descriptors, free_descriptors=free_descriptors,
+           map_pages=map_pages)
