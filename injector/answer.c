@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * After the commit: the stub's end, then the payload's answer in its
- * directory.  Only reads; the target needs nothing of us any more.
+ * directory.  The target needs nothing of us any more.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -64,7 +64,7 @@ static bool find_answer(struct pa_session *s, bool maps, uint64_t *address)
 }
 
 /* *address: the directory, where the scratch has been unmapped already. */
-static int wait_stub(struct wait *w, struct pa_scratch *scratch,
+static int wait_end(struct wait *w, struct pa_scratch *scratch,
 		     uint64_t *address)
 {
 	struct pa_session *s = w->session;
@@ -89,6 +89,17 @@ static int wait_stub(struct wait *w, struct pa_scratch *scratch,
 		if (error)
 			return error;
 	}
+}
+
+/* The same, and the thread goes on. */
+static int wait_stub(struct wait *w, struct pa_scratch *scratch,
+		     uint64_t *address)
+{
+	int error = wait_end(w, scratch, address);
+
+	if (!error)
+		pa_threads_resume(&w->session->attempt);
+	return error;
 }
 
 int pa_session_wait_stub(struct pa_session *session, struct pa_scratch *scratch)

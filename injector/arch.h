@@ -69,6 +69,13 @@ struct pa_block {
 		struct pa_options options;
 		uint64_t space[16];	/* for it to grow */
 	};
+	uint64_t signals_blocked;	/* while the stub runs */
+	uint64_t signals;	/* the thread's own mask, to put back */
+	uint64_t signals_known;	/* 0: the stub is to find that out */
+	/* how long the stub waits for pa_threads_resume(); 0 0 = not at all */
+	uint64_t wait_s, wait_ns;
+	uint64_t after_call;	/* where to go on if a handler ran while it
+				 * waited in vain, or 0: as without */
 	uint64_t resume_a;	/* what the CPU needs to go on: arch file */
 	uint64_t resume_b;
 };
@@ -108,6 +115,15 @@ extern const struct pa_arch pa_arch;
 #define PA_STUB_MARK "PYATTACH"
 const uint8_t *pa_arch_stub(size_t *size);
 
+/* Is a thread at pc in the stub at `cave`, and in that part of it where all
+ * but its registers and signal mask is as it was before? */
+enum pa_stub_where {
+	PA_STUB_OUTSIDE = 0,
+	PA_STUB_INSIDE,
+	PA_STUB_WAITING,
+};
+enum pa_stub_where pa_arch_stub_where(uint64_t pc, uint64_t cave);
+
 /* Mask of vector state to save, and check that it fits: 0 or -1. */
 int pa_arch_vector_mask(uint64_t *mask);
 
@@ -138,6 +154,8 @@ bool pa_arch_is_call(const uint8_t bytes[PA_ARCH_CALL_BYTES]);
 /* Make the thread issue its call again / go on with restart_syscall / go on
  * as it is; each also forbids the kernel to do so itself. */
 void pa_arch_reissue(struct pa_regs *regs);
+/* Let the kernel issue it again, unless there is a signal to handle. */
+void pa_arch_interrupted(struct pa_regs *regs);
 void pa_arch_restart_block(struct pa_regs *regs);
 void pa_arch_no_restart(struct pa_regs *regs);
 

@@ -15,6 +15,7 @@
 #define RED_ZONE 128
 #define CS_64 0x33
 #define EFLAGS_TF 0x100u
+#define ERESTARTNOHAND 514	/* of the kernel, see restart.c */
 
 /*
  * Layout that the assembler below uses as numbers.
@@ -38,9 +39,15 @@ CHECK(pa_block, free_page, 104);
 CHECK(pa_block, symbol, 112);
 CHECK(pa_block, path, 128);
 CHECK(pa_block, options, 256);
-CHECK(pa_block, resume_a, 384);
-CHECK(pa_block, resume_b, 392);
-_Static_assert(sizeof(struct pa_block) == 400, "block");
+CHECK(pa_block, signals_blocked, 384);
+CHECK(pa_block, signals, 392);
+CHECK(pa_block, signals_known, 400);
+CHECK(pa_block, wait_s, 408);
+CHECK(pa_block, wait_ns, 416);
+CHECK(pa_block, after_call, 424);
+CHECK(pa_block, resume_a, 432);
+CHECK(pa_block, resume_b, 440);
+_Static_assert(sizeof(struct pa_block) == 448, "block");
 CHECK(pa_scratch, handle, 8);
 CHECK(pa_scratch, start, 16);
 CHECK(pa_scratch, result, 24);
@@ -54,8 +61,13 @@ _Static_assert(sizeof(struct pa_scratch) <= PA_SCRATCH_BLOCK, "scratch");
  * r14 = &errno, r15d = errno.  Position independent; never changed, so it is
  * never removed.  It leaves by popping rax and `ret $128`, which puts rsp
  * above the red zone again and jumps in one instruction.
+ *
+ * Signals wait until the end: a handler that ran in here would not end the
+ * system call that was interrupted.  Where there was one the kernel is to
+ * judge what they do to it, and only a tracer can hand it back the call: the
+ * stub waits for that.  Where nobody comes it does by itself what it can.
  */
-extern const uint8_t pa_stub_x86_64[];
+extern const uint8_t pa_stub_x86_64[], pa_stub_wait[], pa_stub_waited[];
 #define STUB_ENTRY 16	/* behind mark and length */
 
 __asm__(
@@ -73,6 +85,16 @@ __asm__(
 "	push	%r10\n	push	%r11\n	push	%r12\n	push	%r13\n"
 "	push	%r14\n	push	%r15\n"
 "	lea	120(%rsp), %rbx\n"
+	/* rt_sigprocmask(SIG_SETMASK, blocked, known ? NULL : own) */
+"	mov	$2, %edi\n"
+"	lea	384(%rbx), %rsi\n"
+"	lea	392(%rbx), %rdx\n"
+"	xor	%eax, %eax\n"
+"	cmp	%rax, 400(%rbx)\n"
+"	cmovne	%rax, %rdx\n"
+"	mov	$8, %r10d\n"
+"	mov	$14, %eax\n"
+"	syscall\n"
 	/* mmap(scratch, PRIVATE|ANONYMOUS|NORESERVE|FIXED_NOREPLACE) */
 "	mov	$9, %eax\n"
 "	mov	(%rbx), %rdi\n"
@@ -97,7 +119,7 @@ __asm__(
 "	movq	$1, (%r12)\n"
 "	mov	%rbx, %rsi\n"
 "	lea	1024(%r12), %rdi\n"
-"	mov	$50, %ecx\n"		/* sizeof(struct pa_block) / 8 */
+"	mov	$56, %ecx\n"		/* sizeof(struct pa_block) / 8 */
 "	rep movsq\n"
 "	lea	1024(%r12), %rbx\n"
 "	mov	8(%rbx), %rcx\n"
@@ -191,12 +213,55 @@ __asm__(
 "	mov	$11, %eax\n"
 "	syscall\n"
 "8:	movq	$2, (%r12)\n"		/* from here on it may be gone */
-"9:	pop	%r15\n	pop	%r14\n	pop	%r13\n	pop	%r12\n"
+"9:	lea	120(%rsp), %rbx\n"	/* the block itself, not its copy */
+"	mov	408(%rbx), %rax\n"
+"	or	416(%rbx), %rax\n"
+"	jz	92f\n"
+"	.globl	pa_stub_wait\n"
+"	.hidden	pa_stub_wait\n"
+"pa_stub_wait:\n"
+	/* ppoll(NULL, 0, wait, NULL): it leaves the kernel's record of a call
+	 * to be restarted alone, as nanosleep or poll would not */
+"	lea	408(%rbx), %rdx\n"
+"	xor	%r10d, %r10d\n"
+"	xor	%edi, %edi\n"
+"	xor	%esi, %esi\n"
+"	mov	$8, %r8d\n"
+"	mov	$271, %eax\n"
+"	syscall\n"
+"	.globl	pa_stub_waited\n"
+"	.hidden	pa_stub_waited\n"
+"pa_stub_waited:\n"
+	/* nobody came: ppoll(NULL, 0, {0, 0}, own mask) runs the handlers */
+"	push	$0\n	push	$0\n"
+"	mov	%rsp, %rdx\n"
+"	lea	392(%rbx), %r10\n"
+"	xor	%edi, %edi\n"
+"	xor	%esi, %esi\n"
+"	mov	$8, %r8d\n"
+"	mov	$271, %eax\n"
+"	syscall\n"
+"	add	$16, %rsp\n"
+"	mov	424(%rbx), %rdx\n"
+"	cmp	$-4, %rax\n"
+"	jne	92f\n"
+"	test	%rdx, %rdx\n"
+"	jz	92f\n"
+"	mov	%rax, 432(%rbx)\n"
+"	mov	%rdx, 440(%rbx)\n"
+	/* rt_sigprocmask(SIG_SETMASK, own, NULL) */
+"92:	mov	$2, %edi\n"
+"	lea	392(%rbx), %rsi\n"
+"	xor	%edx, %edx\n"
+"	mov	$8, %r10d\n"
+"	mov	$14, %eax\n"
+"	syscall\n"
+"	pop	%r15\n	pop	%r14\n	pop	%r13\n	pop	%r12\n"
 "	pop	%r11\n	pop	%r10\n	pop	%r9\n	pop	%r8\n"
 "	pop	%rbp\n	pop	%rdi\n	pop	%rsi\n	pop	%rdx\n"
 "	pop	%rcx\n	pop	%rbx\n"
 "	popfq\n"
-"	lea	384(%rsp), %rsp\n"
+"	lea	432(%rsp), %rsp\n"
 "	pop	%rax\n"
 "	ret	$128\n"
 ".Lpa_stub_end:\n"
@@ -352,6 +417,11 @@ void pa_arch_reissue(struct pa_regs *regs)
 	regs->raw.orig_rax = UINT64_MAX;
 }
 
+void pa_arch_interrupted(struct pa_regs *regs)
+{
+	regs->raw.rax = (unsigned long)-ERESTARTNOHAND;
+}
+
 void pa_arch_restart_block(struct pa_regs *regs)
 {
 	regs->raw.rax = SYS_restart_syscall;
@@ -437,6 +507,20 @@ const uint8_t *pa_arch_stub(size_t *size)
 	memcpy(&length, pa_stub_x86_64 + 8, sizeof length);
 	*size = length;
 	return pa_stub_x86_64;
+}
+
+enum pa_stub_where pa_arch_stub_where(uint64_t pc, uint64_t cave)
+{
+	uint64_t at = pc - cave;
+	size_t size;
+
+	pa_arch_stub(&size);
+	if (at >= size)
+		return PA_STUB_OUTSIDE;
+	if (at >= (uint64_t)(pa_stub_wait - pa_stub_x86_64) &&
+	    at <= (uint64_t)(pa_stub_waited - pa_stub_x86_64))
+		return PA_STUB_WAITING;
+	return PA_STUB_INSIDE;
 }
 
 const struct pa_arch pa_arch = {

@@ -83,7 +83,23 @@ void pa_restart_apply(enum pa_restart restart, struct pa_regs *regs)
 		pa_arch_no_restart(regs);
 }
 
-bool pa_restart_needed_to_let_go(enum pa_restart restart)
+bool pa_restart_let_go(enum pa_restart restart, struct pa_regs *regs)
 {
-	return restart == PA_RESTART_EINTR;
+	if (restart != PA_RESTART_EINTR)
+		return false;
+	pa_arch_interrupted(regs);
+	return true;
+}
+
+bool pa_restart_is_due(enum pa_restart restart)
+{
+	return restart == PA_RESTART_REISSUE || restart == PA_RESTART_BLOCK ||
+	       restart == PA_RESTART_EINTR;
+}
+
+bool pa_restart_ends_always(enum pa_restart restart,
+			    const struct pa_regs *regs)
+{
+	return restart == PA_RESTART_BLOCK || restart == PA_RESTART_EINTR ||
+	       pa_arch_call_result(regs) == -ERESTARTNOHAND;
 }

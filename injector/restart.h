@@ -4,8 +4,9 @@
  *
  * The kernel ends a blocking call with one of its restart codes, or, for some
  * calls, with EINTR, when a stop interrupts it.  Where the thread is only let
- * go, the kernel handles its own codes; where the thread is to run the stub,
- * we write the outcome into the registers that the stub returns to.
+ * go, the kernel handles its own codes; where the thread has run the stub, it
+ * does so too once it was handed back the registers of the stop; where we are
+ * not there to do that, the stub returns to registers that have the outcome.
  */
 #ifndef PA_INJECTOR_RESTART_H
 #define PA_INJECTOR_RESTART_H
@@ -34,7 +35,17 @@ enum pa_restart pa_restart_decide(const struct pa_memory *memory, int dir,
 /* Write it into the registers that the stub will return to. */
 void pa_restart_apply(enum pa_restart restart, struct pa_regs *regs);
 
-/* Must registers be written before the thread is only let go? */
-bool pa_restart_needed_to_let_go(enum pa_restart restart);
+/*
+ * Write it into the registers with which the thread is let go: the kernel
+ * then either issues the call again or ends it with EINTR for a handler.
+ * False: they are good as they are.
+ */
+bool pa_restart_let_go(enum pa_restart restart, struct pa_regs *regs);
+
+/* May a signal's handler have to end a call that is to be issued again? */
+bool pa_restart_is_due(enum pa_restart restart);
+/* Would any handler end it, also one with SA_RESTART? */
+bool pa_restart_ends_always(enum pa_restart restart,
+			    const struct pa_regs *regs);
 
 #endif /* PA_INJECTOR_RESTART_H */

@@ -12,7 +12,6 @@
 #include "injector/fault.h"
 #include "injector/proc.h"
 #include "injector/session.h"
-#include "injector/threads.h"
 
 #define STOPS_MAX 50
 #define PAUSE_FIRST_NS 300000ull
@@ -199,6 +198,7 @@ static int search(struct search *s)
 			s->tried[s->tried_count++] = a.tid;
 			pa_threads_attempt(&a);
 			going = judge(s, &a);
+			session->attempt = a;
 			if (going <= 0)
 				return going;
 			pa_session_step(session, "thread %d: %s", (int)a.tid,

@@ -185,6 +185,7 @@ static const struct {
 	MAY_FAIL(mkdir), MAY_FAIL(chmod), MAY_FAIL(unlink), CALL(geteuid),
 	MAY_FAIL(fcntl, 3), MAY_FAIL(open), MAY_FAIL(pipe), MAY_FAIL(pipe2),
 	MAY_FAIL(process_vm_readv), MAY_FAIL(restart_syscall),
+	MAY_FAIL(ppoll),	/* the stub's too */
 };
 
 bool pa_seccomp_call(size_t i, bool memfd, struct pa_seccomp_call *out)

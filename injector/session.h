@@ -16,6 +16,7 @@
 #include "injector/modules.h"
 #include "injector/place.h"
 #include "injector/safepoint.h"
+#include "injector/threads.h"
 
 struct pa_session {
 	const struct pa_target *target;
@@ -32,7 +33,7 @@ struct pa_session {
 	struct pa_place place;
 	struct pa_block block;
 	uint64_t cave;
-	uint64_t free_page;	/* left of an earlier stub of this attach */
+	struct pa_attempt attempt;	/* the last one */
 };
 
 uint64_t pa_session_now(void);

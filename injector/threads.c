@@ -11,11 +11,13 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/random.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +28,7 @@
 #include "injector/seccomp.h"
 
 #define STOP_NS_MAX 100000000ull
+#define RESUME_NS_MAX 200000000ull
 #define TRACER_STACK (256u << 10)
 
 /* Ranks.  What may become late by our stop comes after what cannot. */
@@ -261,12 +264,10 @@ static bool caller_is_python(const struct pa_safepoint *safe)
 static void let_go(struct pa_attempt *a, enum pa_restart restart,
 		   struct pa_regs *regs)
 {
-	if (pa_restart_needed_to_let_go(restart)) {
-		pa_restart_apply(restart, regs);
-		if (pa_arch_set_regs(a->tid, regs)) {
-			failed_step(a, "PTRACE_SETREGS");
-			return;
-		}
+	if (pa_restart_let_go(restart, regs) &&
+	    pa_arch_set_regs(a->tid, regs)) {
+		failed_step(a, "PTRACE_SETREGS");
+		return;
 	}
 	pa_fault_point(PA_FAULT_UNSAFE);
 	ptrace(PTRACE_DETACH, a->tid, NULL, NULL);
@@ -289,10 +290,70 @@ static int write_stub(struct pa_attempt *a)
 	return pa_memory_write(a->memory, a->cave, stub, size);
 }
 
-static void commit(struct pa_attempt *a, struct pa_regs *regs)
+/* Where a system call has a signal mask of its own, Linux before 5.1 tells
+ * that one and not the thread's. */
+static bool masks_are_told(void)
+{
+	struct utsname name;
+	unsigned major, minor;
+
+	return !uname(&name) &&
+	       sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+	       (major > 5 || (major == 5 && minor >= 1));
+}
+
+/* Signals wait while the stub runs, but for those of a fault of its own
+ * and those by which the C library makes all threads do something. */
+static void fill_signals(struct pa_attempt *a, struct pa_block *block)
+{
+	static const int never[] = {
+		SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, SIGSYS, 32, 33,
+	};
+
+	block->signals_blocked = UINT64_MAX;
+	for (size_t i = 0; i < sizeof never / sizeof *never; i++)
+		block->signals_blocked &= ~(1ull << (never[i] - 1));
+	block->signals_known = masks_are_told() &&
+		!ptrace(PTRACE_GETSIGMASK, a->tid,
+			(void *)sizeof block->signals, &block->signals);
+	block->signals_blocked |= block->signals;
+}
+
+/* Prepare the block, and the registers that begin and that end the stub. */
+static uint64_t prepare(struct pa_attempt *a, enum pa_restart restart,
+			struct pa_regs *regs, struct pa_block *block)
+{
+	uint64_t at;
+
+	a->regs = *regs;
+	a->waits = pa_restart_is_due(restart);
+	if (a->waits) {
+		pa_restart_let_go(restart, &a->regs);
+		block->wait_ns = RESUME_NS_MAX;
+		if (pa_restart_ends_always(restart, &a->regs))
+			block->after_call = pa_arch_pc(regs);
+	}
+	fill_signals(a, block);
+	pa_restart_apply(restart, regs);
+	at = pa_arch_prepare(regs, a->cave, block);
+	a->signals = at + offsetof(struct pa_block, signals);
+	return at;
+}
+
+/* The stub blocks them as its first deed; here none comes before that. */
+static void block_signals(struct pa_attempt *a, struct pa_block *block)
+{
+	if (block->signals_known)
+		ptrace(PTRACE_SETSIGMASK, a->tid,
+		       (void *)sizeof block->signals_blocked,
+		       &block->signals_blocked);
+}
+
+static void commit(struct pa_attempt *a, enum pa_restart restart,
+		   struct pa_regs *regs)
 {
 	struct pa_block block = *a->block;
-	uint64_t at = pa_arch_prepare(regs, a->cave, &block);
+	uint64_t at = prepare(a, restart, regs, &block);
 
 	pa_fault_point(PA_FAULT_SAFE);
 	if (pa_memory_write(a->memory, at, &block, sizeof block)) {
@@ -312,6 +373,7 @@ static void commit(struct pa_attempt *a, struct pa_regs *regs)
 		return;
 	}
 	pa_fault_point(PA_FAULT_COMMITTED);
+	block_signals(a, &block);
 	a->outcome = PA_ATTEMPT_COMMITTED;
 	ptrace(PTRACE_DETACH, a->tid, NULL, NULL);
 	pa_fault_point(PA_FAULT_DETACHED);
@@ -352,8 +414,27 @@ static void look_and_commit(struct pa_attempt *a)
 		a->outcome = PA_ATTEMPT_FORBIDDEN;
 		return;
 	}
-	pa_restart_apply(restart, &regs);
-	commit(a, &regs);
+	commit(a, restart, &regs);
+}
+
+/* Hand back the registers and the mask: true if all is done. */
+static bool resume(struct pa_attempt *a)
+{
+	struct pa_regs now;
+	uint64_t signals;
+	enum pa_stub_where where;
+
+	if (pa_arch_get_regs(a->tid, &now))
+		return true;
+	where = pa_arch_stub_where(pa_arch_pc(&now), a->cave);
+	if (where == PA_STUB_WAITING &&
+	    !pa_memory_read(a->memory, a->signals, &signals, sizeof signals) &&
+	    /* the stub would do that too: to die here does no harm */
+	    !ptrace(PTRACE_SETSIGMASK, a->tid, (void *)sizeof signals,
+		    &signals))
+		pa_arch_set_regs(a->tid, &a->regs);
+	ptrace(PTRACE_DETACH, a->tid, NULL, NULL);
+	return where != PA_STUB_INSIDE;
 }
 
 /* On busy cores the stop would last until we are scheduled again.  Where we
@@ -363,6 +444,18 @@ static void hurry(void)
 	struct sched_param first = { .sched_priority = 1 };
 
 	pthread_setschedparam(pthread_self(), SCHED_FIFO, &first);
+}
+
+static void *resume_tracer(void *argument)
+{
+	struct pa_attempt *a = argument;
+	const struct timespec pause = { 0, 20000 };
+	uint64_t limit = now_ns() + RESUME_NS_MAX;
+
+	hurry();
+	while (seize(a) && interrupt(a) && !resume(a) && now_ns() < limit)
+		nanosleep(&pause, NULL);
+	return NULL;
 }
 
 static void *tracer(void *argument)
@@ -382,10 +475,24 @@ static void *tracer(void *argument)
 	return NULL;
 }
 
-void pa_threads_attempt(struct pa_attempt *attempt)
+/* Run it in a thread that ends with it; 0 or an errno. */
+static int run_tracer(void *(*routine)(void *), struct pa_attempt *attempt)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
+	int error;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, TRACER_STACK);
+	error = pthread_create(&thread, &attr, routine, attempt);
+	pthread_attr_destroy(&attr);
+	if (!error)
+		pthread_join(thread, NULL);
+	return error;
+}
+
+void pa_threads_attempt(struct pa_attempt *attempt)
+{
 	int error;
 
 	attempt->outcome = PA_ATTEMPT_FAILED;
@@ -393,14 +500,17 @@ void pa_threads_attempt(struct pa_attempt *attempt)
 	attempt->error = 0;
 	attempt->stopped = false;
 	attempt->stopped_ns = 0;
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, TRACER_STACK);
-	error = pthread_create(&thread, &attr, tracer, attempt);
-	pthread_attr_destroy(&attr);
+	attempt->waits = false;
+	error = run_tracer(tracer, attempt);
 	if (error) {
 		attempt->error = error;
 		attempt->what = "starting a thread of our own";
-		return;
 	}
-	pthread_join(thread, NULL);
+}
+
+void pa_threads_resume(struct pa_attempt *attempt)
+{
+	if (attempt->waits)
+		run_tracer(resume_tracer, attempt);
+	attempt->waits = false;
 }

@@ -5,7 +5,8 @@
  *
  * An attempt runs in a tracer thread of ours that ends with it: whatever may
  * happen, the kernel lets go all that this thread still traced.  Only SEIZE,
- * INTERRUPT, GETREGS, CONT, SETREGS and DETACH are used.
+ * INTERRUPT, GETREGS, CONT, SETREGS, DETACH and, between a SETREGS that makes
+ * up for it and DETACH, the signal mask are used.
  */
 #ifndef PA_INJECTOR_THREADS_H
 #define PA_INJECTOR_THREADS_H
@@ -60,9 +61,21 @@ struct pa_attempt {
 	const char *what;		/* the step that failed */
 	bool stopped;			/* the thread was stopped */
 	uint64_t stopped_ns;		/* upper bound of how long */
+	/* if committed: what pa_threads_resume() hands back */
+	bool waits;			/* the stub will wait for it */
+	struct pa_regs regs;
+	uint64_t signals;		/* address of the mask in the block */
 };
 
 /* Make one attempt; bounded by 0.1 s.  The caller has blocked signals. */
 void pa_threads_attempt(struct pa_attempt *attempt);
+
+/*
+ * The stub of a committed attempt has ended, or is about to: where the thread
+ * was in a system call, stop it once more, in the stub, and let the kernel go
+ * on with that call as if nothing had been.  Bounded by 0.2 s; whatever fails
+ * here, or if we die before, the stub does without.
+ */
+void pa_threads_resume(struct pa_attempt *attempt);
 
 #endif /* PA_INJECTOR_THREADS_H */
