@@ -34,6 +34,10 @@ clang          clang
 clang-tidy     clang-tidy
 cppcheck       cppcheck
 shellcheck     shellcheck
+strace         strace
+libjemalloc2   /usr/lib/x86_64-linux-gnu/libjemalloc.so.2
+libtcmalloc-minimal4 /usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4
+python3-pip    /usr/lib/python3/dist-packages/pip
 "
 
 # What `debootstrap` needs; only root can use it.

@@ -109,9 +109,9 @@ class Target:
     """A program of tests/targets under the row's interpreter."""
 
     def __init__(self, row, name, *arguments, env=None, prefix=(), python_options=(),
-                 user=(), wait=30.0, text=False):
+                 user=(), python=None, wait=30.0, text=False):
         """prefix: words before the whole command; user: words before the
-        interpreter, inside of its root."""
+        interpreter, inside of its root; python: another one there."""
         self.row = row
         self.directory = row.private_directory()
         self.errors = tempfile.TemporaryFile()
@@ -120,7 +120,8 @@ class Target:
                        "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
         environment.update(env or {})
         self.process = subprocess.Popen(
-            list(prefix) + row.command[:-1] + list(user) + [row.python] + list(python_options)
+            list(prefix) + row.command[:-1] + list(user)
+            + [python or row.python] + list(python_options)
             + [os.path.join(inside, name)] + [str(a) for a in arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
             env=environment, cwd="/")
