@@ -5,20 +5,63 @@
 #include "client/estimate.h"
 
 #include <math.h>
+#include <stddef.h>
 
 /* The normal quantile of 97.5 %, and -log(2.5 %): the upper end of a Poisson
  * mean of which nothing was seen. */
 #define Z 1.959963984540054
 #define NONE_SEEN 3.6888794541139363
 
+/* 1 / k!, from k = 1 on. */
+static const double factors[] = {
+	0x1.0000000000000p+0, 0x1.0000000000000p-1,
+	0x1.5555555555555p-3, 0x1.5555555555555p-5,
+	0x1.1111111111111p-7, 0x1.6c16c16c16c17p-10,
+	0x1.a01a01a01a01ap-13, 0x1.a01a01a01a01ap-16,
+	0x1.71de3a556c734p-19, 0x1.27e4fb7789f5cp-22,
+	0x1.ae64567f544e4p-26, 0x1.1eed8eff8d898p-29,
+	0x1.6124613a86d09p-33, 0x1.93974a8c07c9dp-37,
+};
+
+/* ln 2: its upper bits, so that small multiples are exact, and the rest. */
+#define LN2_HIGH 0x1.62e42feep-1
+#define LN2_LOW 0x1.a39ef35793c76p-33
+#define LOG2_E 0x1.71547652b82fep+0
+
+/* e^-x and 1 - e^-x for x > 0, of operations that IEEE 754 defines to the
+ * last bit: readers with another libm must say the same of one sample. */
+static void decay(double x, double *rest, double *p)
+{
+	double k = floor(x * LOG2_E + 0.5), t, q = 0;
+
+	if (x > 744) {
+		*rest = 0;
+		*p = 1;
+		return;
+	}
+	t = (k * LN2_HIGH - x) + k * LN2_LOW;	/* within 0.35 of zero */
+	for (size_t i = sizeof factors / sizeof factors[0]; i--; )
+		q = (q + factors[i]) * t;
+	*rest = ldexp(1 + q, -(int)k);
+	*p = k > 0 ? 1 - *rest : -q;
+}
+
+static void odds(uint64_t size, uint64_t rate, double *rest, double *p)
+{
+	if (rate <= 1) {
+		*rest = 0;
+		*p = 1;
+	} else {
+		decay(((double)size + 1) / (double)rate, rest, p);
+	}
+}
+
 double pa_probability(uint64_t size, uint64_t rate)
 {
-	double p;
+	double rest, p;
 
-	if (rate <= 1)
-		return 1;
-	p = -expm1(-((double)size + 1) / (double)rate);
-	return p > 0 ? p : 1 / (double)rate;
+	odds(size, rate, &rest, &p);
+	return p;
 }
 
 static double larger(double a, double b)
@@ -28,10 +71,10 @@ static double larger(double a, double b)
 
 void pa_sum_add_sample(struct pa_sum *sum, uint64_t size, uint64_t rate)
 {
-	double p = pa_probability(size, rate);
-	double weight = (double)size / p;
-	double rest = rate <= 1 ? 0 : exp(-((double)size + 1) / (double)rate);
+	double rest, p, weight;
 
+	odds(size, rate, &rest, &p);
+	weight = (double)size / p;
 	sum->samples++;
 	sum->bytes += weight;
 	sum->bytes_variance += weight * weight * rest;

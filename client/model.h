@@ -14,6 +14,7 @@
 #include "client/estimate.h"
 #include "client/image_read.h"
 #include "client/names.h"
+#include "client/tally.h"
 
 enum pa_group_by {
 	PA_BY_LINE, PA_BY_FUNCTION, PA_BY_FILE, PA_BY_TRACEBACK, PA_BY_THREAD,
@@ -53,8 +54,8 @@ struct pa_row {
 	uint32_t step;			/* of the stack, PA_BY_TRACEBACK */
 	uint32_t number;		/* tid or domain */
 
-	struct pa_sum sum;
-	double age_bytes;		/* sum of weight x age in s */
+	struct pa_tally tally;		/* while images are added */
+	struct pa_sum sum;		/* in the end */
 	uint64_t oldest_ns;		/* age of the oldest sample */
 	struct pa_estimate bytes, objects;
 	double share;			/* of the totals' bytes, 0 .. 1 */
@@ -76,6 +77,7 @@ struct pa_report {
 	uint64_t rate, rate_effective, rate_max;
 	/* uncounted_max UINT64_MAX: at least so much was requested */
 	uint64_t requested_bytes, requested_calls, uncounted_max;
+	struct pa_tally estimated;
 	struct pa_sum estimated_sum;
 	struct pa_estimate estimated_bytes, estimated_calls;
 	uint64_t rss, rss_at_attach;
@@ -84,7 +86,8 @@ struct pa_report {
 	uint64_t repaired, lost;	/* as in struct pa_image */
 	bool stacks_off;
 
-	double all_live_bytes;		/* before any filter */
+	struct pa_tally all_live;	/* before any filter */
+	double all_live_bytes;
 	struct pa_sum total_sum;	/* of what passed the filters */
 	struct pa_estimate total_bytes, total_objects;
 

@@ -289,6 +289,7 @@ class Table:
     def _sound_frames(self):
         rows = self._rows('FRAMES', FRAME, ('file', 'function', 'line',
                                             'first_line'))
+        self.raw('STRINGS')     # counts what is lost, also if none is named
         for index, (file, function, line, first) in enumerate(rows):
             if not self.has_name(file) or not self.has_name(function):
                 self.damage.add('bad-strings')
@@ -470,14 +471,12 @@ class Table:
         at = [fields.index(x) for x in ('size', 'rate', 'site')]
         for key, (n, ages, oldest) in groups.items():
             size, rate, site = (key[k] for k in at)
-            w, wv, wm, o, ov, om = weigh(size, rate)
             self.rate_max = max(self.rate_max, rate)
             whose = site, (0 if by == 'site' else key[fields.index(by)])
             total = sums.get(whose)
             if total is None:
                 total = sums[whose] = Sum()
-            total.add(Sum((n, n * w, n * wv, wm, n * o, n * ov, om,
-                           w * (ages / 1e9), oldest)))
+            total.add_samples(n, weigh(size, rate), ages, oldest)
         groups.clear()
 
     def _compare(self, count):
@@ -495,12 +494,9 @@ class Table:
             fields = dict(zip(SITE.names, row))
             if not index or not fields['allocated_samples']:
                 continue
-            total = sums[index, 0] = Sum()
-            total.samples = fields['allocated_samples']
-            for name in ('bytes', 'objects'):
-                for part in ('', '_variance', '_weight_max'):
-                    setattr(total, name + part,
-                            fields['allocated_' + name + part])
+            sums[index, 0] = Sum.of(
+                fields['allocated_samples'],
+                [fields[name] for name in SITE_DOUBLES[:6]])
         return sums
 
     def now_ns(self):

@@ -8,7 +8,7 @@ import math
 
 from . import text
 from .decode import FIXED_SITES
-from .estimate import Sum, Z, difference
+from .estimate import Sum, Z, difference, weigh
 from .layout import CONSTANTS as C
 from .views import aligned, call_text
 
@@ -32,7 +32,7 @@ def _by_line(table, wanted):
             key = (s.site or C['SITE_NO_PYTHON'], b'', b'', 0)
             if key[0] >= C['SITE_FIRST']:
                 key = (C['SITE_NO_PYTHON'],) + key[1:]
-        rows.setdefault(key, Sum()).add_sample(s.size, s.rate)
+        rows.setdefault(key, Sum()).add_samples(1, weigh(s.size, s.rate))
     return rows
 
 

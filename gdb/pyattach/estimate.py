@@ -11,52 +11,126 @@ Z = 1.959963984540054               # the normal quantile of 97.5 %
 NONE_SEEN = 3.6888794541139363      # -log(2.5 %)
 
 
-def probability(size, rate):
+# 1 / k!, down to k = 1; ln 2 in two parts, the upper with few bits.
+FACTORS = [1.0 / math.factorial(k) for k in range(14, 0, -1)]
+LN2_HIGH = float.fromhex('0x1.62e42feep-1')
+LN2_LOW = float.fromhex('0x1.a39ef35793c76p-33')
+LOG2_E = float.fromhex('0x1.71547652b82fep+0')
+
+
+def odds(size, rate):
+    """(1 - P, P), to the last bit as client/estimate.c: gdb's libm may be
+    another."""
     if rate <= 1:
-        return 1.0
-    return -math.expm1(-(size + 1.0) / rate) or 1.0 / rate
+        return 0.0, 1.0
+    x = (size + 1.0) / rate
+    if x > 744:
+        return 0.0, 1.0
+    k = math.floor(x * LOG2_E + 0.5)
+    t, q = (k * LN2_HIGH - x) + k * LN2_LOW, 0.0
+    for factor in FACTORS:
+        q = (q + factor) * t
+    rest = math.ldexp(1 + q, -k)
+    return rest, 1 - rest if k else -q
+
+
+def probability(size, rate):
+    return odds(size, rate)[1]
+
+
+# Sums are exact, so that their order does not matter: integers in these
+# units, no larger than TOP.  As client/tally.h.
+TOP = (1 << 128) - 1
+BYTES, BYTES_VARIANCE, OBJECTS, OBJECTS_VARIANCE, AGE = 30, 16, 40, 30, 16
+
+
+def fixed(value, bits):
+    """A double in units of 2 ** -bits."""
+    scaled = value * (1 << bits)
+    return int(scaled) if scaled < 2.0 ** 128 else TOP
 
 
 def weigh(size, rate):
-    """What one sample adds: bytes, variance, largest weight, and the same
-    of objects."""
-    p = probability(size, rate)
+    """What one sample adds: bytes, their variance, objects, their variance,
+    in fixed point; then the largest weights."""
+    rest, p = odds(size, rate)
     weight = size / p
-    rest = 0.0 if rate <= 1 else math.exp(-(size + 1.0) / rate)
-    return (weight, weight * weight * rest, weight * rest,
-            1 / p, rest / (p * p), rest / p)
+    return (fixed(weight, BYTES),
+            fixed(weight * weight * rest, BYTES_VARIANCE),
+            fixed(1 / p, OBJECTS), fixed(rest / (p * p), OBJECTS_VARIANCE),
+            weight * rest, rest / p)
 
 
 class Sum:
-    """Sums over samples, of one site or of many.  age_bytes is the sum of
-    weight x age in seconds."""
+    """Sums over samples, of one site or of many: kept exactly, read as
+    doubles."""
 
-    __slots__ = ('samples', 'bytes', 'bytes_variance', 'bytes_weight_max',
-                 'objects', 'objects_variance', 'objects_weight_max',
-                 'age_bytes', 'oldest_ns')
+    __slots__ = ('samples', 'exact', 'bytes_weight_max',
+                 'objects_weight_max', 'oldest_ns')
 
-    def __init__(self, values=(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)):
-        (self.samples, self.bytes, self.bytes_variance, self.bytes_weight_max,
-         self.objects, self.objects_variance, self.objects_weight_max,
-         self.age_bytes, self.oldest_ns) = values
+    def __init__(self):
+        self.samples = self.oldest_ns = 0
+        self.exact = (0, 0, 0, 0, 0)
+        self.bytes_weight_max = self.objects_weight_max = 0.0
 
-    def add_sample(self, size, rate):
-        """One sample, without its age."""
-        w, wv, wm, o, ov, om = weigh(size, rate)
-        self.add(Sum((1, w, wv, wm, o, ov, om, 0.0, 0)))
+    @classmethod
+    def of(cls, samples, figures):
+        """From the six doubles that an image keeps."""
+        total = cls()
+        total.samples = samples
+        (w, wv, total.bytes_weight_max,
+         o, ov, total.objects_weight_max) = figures
+        total.exact = (fixed(w, BYTES), fixed(wv, BYTES_VARIANCE),
+                       fixed(o, OBJECTS), fixed(ov, OBJECTS_VARIANCE), 0)
+        return total
+
+    def add_samples(self, number, weights, ages=0, oldest=0):
+        """So many equal ones; weights as weigh() gives them, ages: their
+        sum in ns."""
+        w, wv, o, ov, wm, om = weights
+        self._add(number, (number * w, number * wv, number * o, number * ov,
+                           (w >> BYTES - AGE) * ages), wm, om, oldest)
 
     def add(self, more):
-        self.samples += more.samples
-        self.bytes += more.bytes
-        self.bytes_variance += more.bytes_variance
-        self.objects += more.objects
-        self.objects_variance += more.objects_variance
-        self.bytes_weight_max = max(self.bytes_weight_max,
-                                    more.bytes_weight_max)
-        self.objects_weight_max = max(self.objects_weight_max,
-                                      more.objects_weight_max)
-        self.age_bytes += more.age_bytes
-        self.oldest_ns = max(self.oldest_ns, more.oldest_ns)
+        self._add(more.samples, more.exact, more.bytes_weight_max,
+                  more.objects_weight_max, more.oldest_ns)
+
+    def _add(self, samples, exact, bytes_max, objects_max, oldest):
+        self.samples += samples
+        a, b, c, d, e = self.exact
+        v, w, x, y, z = exact
+        new = a + v, b + w, c + x, d + y, e + z
+        self.exact = new if max(new) <= TOP else \
+            tuple(min(k, TOP) for k in new)
+        if bytes_max > self.bytes_weight_max:
+            self.bytes_weight_max = bytes_max
+        if objects_max > self.objects_weight_max:
+            self.objects_weight_max = objects_max
+        if oldest > self.oldest_ns:
+            self.oldest_ns = oldest
+
+    @property
+    def bytes(self):
+        return self.exact[0] / (1 << BYTES)
+
+    @property
+    def bytes_variance(self):
+        return self.exact[1] / (1 << BYTES_VARIANCE)
+
+    @property
+    def objects(self):
+        return self.exact[2] / (1 << OBJECTS)
+
+    @property
+    def objects_variance(self):
+        return self.exact[3] / (1 << OBJECTS_VARIANCE)
+
+    def age_ns(self):
+        """The mean age, weighted by bytes."""
+        if not self.exact[0]:
+            return 0
+        age = self.exact[4] / (1 << AGE) / self.bytes
+        return int(age) if age < 2.0 ** 63 else (1 << 63) - 1
 
 
 def chi_squared(z, freedom):

@@ -11,17 +11,29 @@ from .decode import FIXED_SITES
 from .layout import CONSTANTS as C
 from .report import DOMAIN_WORDS, Report, python_text
 
+COUNT_MAX = (1 << 63) - 1
 SCHEMA = 'pyattach-sample/%s/1'
+
+
+def _bounded(value):
+    """Counts of a damaged table end where the tool's do, at 2^63 - 1."""
+    if isinstance(value, dict):
+        return {key: _bounded(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_bounded(part) for part in value]
+    return COUNT_MAX if isinstance(value, int) and value > COUNT_MAX \
+        else value
 
 
 def dumps(value):
     """One object on one line, never NaN."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False,
+    return json.dumps(_bounded(value), ensure_ascii=False, allow_nan=False,
                       separators=(',', ':'))
 
 
 def _real(value):
-    return value if math.isfinite(value) else None
+    """With the 15 digits of the tool."""
+    return float('%.15g' % value) if math.isfinite(value) else None
 
 
 def _estimate(values):

@@ -34,8 +34,7 @@ class Row:
         self.sum = Sum()
 
     def age_ns(self):
-        total = self.sum
-        return int(total.age_bytes / total.bytes * 1e9) if total.bytes else 0
+        return self.sum.age_ns()
 
     def order(self):
         """What decides between rows that are equal otherwise."""
@@ -150,14 +149,11 @@ class Report:
 
     def estimated(self):
         """The Sum of everything ever allocated, from the directory."""
-        total = Sum()
-        total.samples = self.fields['samples_taken']
-        for name in ('bytes', 'objects'):
-            for part in ('', '_variance', '_weight_max'):
-                value = self.fields['estimated_' + name + part]
-                setattr(total, name + part,
-                        value if 0 <= value < float('inf') else 0.0)
-        return total
+        figures = [self.fields['estimated_' + name + part]
+                   for name in ('bytes', 'objects')
+                   for part in ('', '_variance', '_weight_max')]
+        return Sum.of(self.fields['samples_taken'], [
+            value if 0 <= value < float('inf') else 0.0 for value in figures])
 
     def special_name(self, row):
         return FIXED_SITES.get(row.special)

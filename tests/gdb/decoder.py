@@ -111,10 +111,36 @@ def numbers():
        'nothing seen: up to 3.69 rates')
     total = estimate.Sum()
     for _ in range(400):
-        total.add_sample(100, 524288)
+        total.add_samples(1, estimate.weigh(100, 524288))
     e, low, high = estimate.bytes_interval(total, 524288)
     ok(0.88 < low / e < 0.92 and 1.08 < high / e < 1.12,
        '400 samples: about 10 %% either way (%g %g)' % (low / e, high / e))
+
+
+def order():
+    """Sums say the same whatever the order, and however grouped."""
+    rng = common.seed()
+    sizes = [int(rng.lognormvariate(6, 3)) for _ in range(3000)]
+    wanted = None
+    for k in range(4):
+        rng.shuffle(sizes)
+        total, part = estimate.Sum(), estimate.Sum()
+        for size in sizes:
+            whose = total if size % 3 else part
+            whose.add_samples(1, estimate.weigh(size, 4096), size * 1000)
+        total.add(part)
+        got = total.exact, total.age_ns()
+        wanted = wanted or got
+        ok(got == wanted, 'a sum knows no order')
+    many, one = estimate.Sum(), estimate.Sum()
+    weights = estimate.weigh(4711, 65536)
+    many.add_samples(1000, weights, 5000)
+    for _ in range(1000):
+        one.add_samples(1, weights, 5)
+    ok(many.exact == one.exact, 'a group is the sum of its members')
+    huge = estimate.Sum.of(1, [1e300, 1e300, 0.0, 1e300, 1e300, 0.0])
+    huge.add(huge)
+    ok(set(huge.exact[:4]) == {estimate.TOP}, 'too large stays at the top')
 
 
 def images():
@@ -240,6 +266,7 @@ def main():
     old_syntax()
     checks()
     numbers()
+    order()
     hostile()
     at()
     fields_and_status()

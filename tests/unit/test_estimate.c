@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/estimate.h"
+#include "client/tally.h"
 #include "payload/sampler.h"
 #include "tests/unit/unit.h"
 
@@ -125,6 +126,49 @@ static void test_nothing_seen(void **state)
 	assert_true(e.estimate == 0 && e.low == 0 && e.high == 0);
 }
 
+/* The same to the last bit in any order. */
+static void test_tallies_know_no_order(void **state)
+{
+	struct pa_tally parts[2] = { { 0 }, { 0 } };
+	struct pa_tally huge;
+	const struct pa_sum much = { .samples = 1, .bytes = 1e300,
+				     .objects = 1 };
+
+	(void)state;
+	for (int way = 0; way < 2; way++)
+		for (uint64_t k = 0; k < 10000; k++) {
+			uint64_t i = way ? 9999 - k : k;
+			struct pa_sum one = { 0 };
+			struct pa_tally tally;
+
+			pa_sum_add_sample(&one, i * i % 50021, 4096 + i % 7);
+			tally = pa_tally_of(&one);
+			tally.age = pa_fixed_age(tally.bytes, i * 1000003);
+			pa_tally_add(&parts[way], &tally);
+		}
+	assert_memory_equal(&parts[0], &parts[1], sizeof parts[0]);
+	assert_true(pa_tally_sum(&parts[0]).bytes > 0);
+	assert_true(pa_tally_age_ns(&parts[0]) > 0 &&
+		    pa_tally_age_ns(&parts[0]) < 9999ull * 1000003);
+	huge = pa_tally_of(&much);
+	pa_tally_add(&huge, &huge);
+	assert_true(huge.bytes == ~(pa_fixed)0);
+}
+
+/* e^-x is ours: as good as the library's. */
+static void test_probability_is_exact(void **state)
+{
+	(void)state;
+	for (uint64_t rate = 2; rate < (uint64_t)1 << 41; rate *= 2)
+		for (uint64_t size = 0; size < rate * 100; size += size + 1) {
+			double x = ((double)size + 1) / (double)rate;
+			double p = pa_probability(size, rate);
+
+			assert_true(fabs(p + expm1(-x)) <= 4e-16 * p);
+		}
+	assert_true(pa_probability((uint64_t)1 << 62, 2) == 1);
+}
+
 static void test_sums_add(void **state)
 {
 	struct pa_sum a, b, all;
@@ -182,6 +226,8 @@ int main(void)
 		cmocka_unit_test(test_coverage_of_mixed_sizes),
 		cmocka_unit_test(test_rate_one_is_exact),
 		cmocka_unit_test(test_nothing_seen),
+		cmocka_unit_test(test_tallies_know_no_order),
+		cmocka_unit_test(test_probability_is_exact),
 		cmocka_unit_test(test_sums_add),
 		cmocka_unit_test(test_differences),
 	};
