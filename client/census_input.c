@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define RUNS_MAX ((size_t)1 << 26)
@@ -33,6 +34,21 @@ struct pa_census_map *pa_census_find_map(struct pa_census_input *input,
 		return NULL;
 	input->last = low;
 	return &input->maps[low];
+}
+
+size_t pa_census_run_at(const struct pa_census_input *input, uint64_t address)
+{
+	size_t low = 0, high = input->n_runs;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (input->runs[middle].end <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
 int pa_census_add_run(struct pa_census_input *input, uint64_t start,
@@ -84,7 +100,7 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-void pa_census_close(struct pa_census_input *input)
+void pa_census_forget(struct pa_census_input *input)
 {
 	for (size_t i = 0; i < input->n_maps; i++) {
 		if (input->maps[i].tried)
@@ -94,13 +110,21 @@ void pa_census_close(struct pa_census_input *input)
 	free(input->maps);
 	free(input->ranges);
 	free(input->runs);
+	input->maps = NULL;
+	input->ranges = NULL;
+	input->runs = NULL;
+	input->n_maps = input->n_runs = input->room_runs = 0;
+}
+
+void pa_census_close(struct pa_census_input *input)
+{
+	pa_census_forget(input);
+	if (input->copy)
+		munmap(input->copy, input->copy_room);
+	input->copy = NULL;
 	close_fd(&input->dir);
 	close_fd(&input->mem);
 	close_fd(&input->pagemap);
 	pa_core_close(&input->core);
 	close_fd(&input->core_fd);
-	input->maps = NULL;
-	input->ranges = NULL;
-	input->runs = NULL;
-	input->n_maps = 0;
 }

@@ -2,7 +2,7 @@
  *
  * Where a census reads: a running process, or a core file, as one struct.
  *
- * A process is neither stopped nor changed: only pages that are in memory
+ * A process is not changed, and stopped only by pa_census_pause: only pages that are in memory
  * are read, what was never touched or lies in swap stays so, and what lies
  * in a mapped file is read from the file.  No output.
  */
@@ -45,6 +45,11 @@ struct pa_census_input {
 	size_t n_runs, room_runs;
 	struct pa_core core;
 	int core_fd;
+	uint64_t paused_ns;	/* how long it was stopped, 0 = not at all */
+	uint8_t *copy;		/* of all runs, made while it was stopped */
+	size_t copy_room;
+	size_t (*copied_read)(void *context, uint64_t address, void *buffer,
+			      size_t n);
 };
 
 /* Each: 0 or PA_E_*; close in any case. */
@@ -53,6 +58,15 @@ int pa_census_open_process(struct pa_census_input *input, pid_t pid,
 int pa_census_open_core(struct pa_census_input *input, const char *path,
 			struct pa_diag *diag);
 void pa_census_close(struct pa_census_input *input);
+
+/*
+ * Stop a process that is open, copy all that is in memory, let it go: what is
+ * read from now on is of one moment.  It is not stopped for longer than
+ * limit_ns, and not at all if that will not do.  0, PA_E_TIMEOUT and what
+ * pa_pause_begin gives.
+ */
+int pa_census_pause(struct pa_census_input *input, uint64_t limit_ns,
+		    struct pa_diag *diag);
 
 /* After a census: is the process still the one that was read?  0 or
  * PA_E_EXITED. */
@@ -68,6 +82,13 @@ struct pa_census_map *pa_census_find_map(struct pa_census_input *input,
  * that may be it, `who` for messages.  0 or PA_E_*. */
 int pa_census_find_python(struct pa_census_input *input, const char *who,
 			  const char *program, struct pa_diag *diag);
+/* Drop maps, ranges and runs. */
+void pa_census_forget(struct pa_census_input *input);
+/* The maps and pages of a process once more.  0 or PA_E_*. */
+int pa_census_read_again(struct pa_census_input *input, struct pa_diag *diag);
+/* The first run that ends behind an address; n_runs if none does. */
+size_t pa_census_run_at(const struct pa_census_input *input,
+			uint64_t address);
 /* Append a run, joining neighbours.  0 or -1 without memory. */
 int pa_census_add_run(struct pa_census_input *input, uint64_t start,
 		      uint64_t end);

@@ -365,10 +365,31 @@ static int find_python(struct pa_census_input *input, struct pa_diag *diag)
 	return pa_census_find_python(input, who, program, diag);
 }
 
+/* Ranges and runs for the first time or again. */
+static int fill_source(struct pa_census_input *input, struct pa_diag *diag)
+{
+	struct timespec now;
+	int err = read_ranges(input, diag);
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	input->time_ns = (uint64_t)now.tv_sec * 1000000000 +
+		(uint64_t)now.tv_nsec;
+	input->source.ranges = input->ranges;
+	input->source.n_ranges = input->n_maps;
+	input->source.runs = input->runs;
+	input->source.n_runs = input->n_runs;
+	return err;
+}
+
+int pa_census_read_again(struct pa_census_input *input, struct pa_diag *diag)
+{
+	pa_census_forget(input);
+	return fill_source(input, diag);
+}
+
 int pa_census_open_process(struct pa_census_input *input, pid_t pid,
 			   struct pa_diag *diag)
 {
-	struct timespec now;
 	int err;
 
 	memset(input, 0, sizeof *input);
@@ -378,17 +399,11 @@ int pa_census_open_process(struct pa_census_input *input, pid_t pid,
 	if (err)
 		return err;
 	err = open_files(input, diag);
+	input->source.live = true;
+	input->source.context = input;
+	input->source.read = read_any;
 	if (!err)
-		err = read_ranges(input, diag);
-	clock_gettime(CLOCK_REALTIME, &now);
-	input->time_ns = (uint64_t)now.tv_sec * 1000000000 +
-		(uint64_t)now.tv_nsec;
-	input->source = (struct pa_census_source){
-		.live = true,
-		.ranges = input->ranges, .n_ranges = input->n_maps,
-		.runs = input->runs, .n_runs = input->n_runs,
-		.context = input, .read = read_any,
-	};
+		err = fill_source(input, diag);
 	if (!err)
 		err = find_python(input, diag);
 	/* A process that ends has no maps, and looks like anything. */

@@ -86,17 +86,21 @@ static void put_head(const struct pa_view *view,
 	const struct pa_census *c = a->census;
 	const struct pa_census_input *input = a->input;
 	char *name = pa_census_name(a->title, (int)input->pid, input->python);
-	char text[900];
+	char text[900], stopped[96] = "";
 	int n = snprintf(text, sizeof text, "%.400s", name ? name : "");
 
 	free(name);
+	if (input->paused_ns)
+		snprintf(stopped, sizeof stopped, ", stopped for %s",
+			 pa_human_short_time(input->paused_ns).s);
+	else if (input->source.live)
+		snprintf(stopped, sizeof stopped, ", nothing was stopped");
 	snprintf(text + n, sizeof text - (size_t)n, ": %s %s, %s objects of "
 		 "%" PRIu64 " types. Read from outside in %s%s.",
 		 input->source.live ? "RSS" : "in memory",
 		 pa_human_bytes((double)c->rss).s,
 		 pa_human_count((double)c->objects).s, c->types,
-		 pa_human_short_time(a->took_ns).s, input->source.live ?
-		 ", nothing was stopped" : "");
+		 pa_human_short_time(a->took_ns).s, stopped);
 	pa_census_put_paragraph(view, text);
 }
 

@@ -66,11 +66,20 @@ static int run(struct pa_command *command, struct pa_census_taken *taken)
 static int open_input(struct pa_command *command, pid_t pid, const char *path,
 		      struct pa_census_taken *taken)
 {
+	const struct pa_args *args = &command->args;
+	int err;
+
 	if (pid) {
 		pa_process_title(pid, taken->title, sizeof taken->title);
-		return pa_census_open_process(&taken->input, pid,
-					      &command->diag);
+		err = pa_census_open_process(&taken->input, pid,
+					     &command->diag);
+		return err || !args->pause ? err :
+			pa_census_pause(&taken->input, args->max_pause_ns,
+					&command->diag);
 	}
+	if (args->pause)
+		return pa_fail(&command->diag, PA_E_USAGE, "--pause is for a "
+			       "running process, and %s is a file", path);
 	snprintf(taken->title, sizeof taken->title, "%s", path);
 	return pa_census_open_core(&taken->input, path, &command->diag);
 }

@@ -247,6 +247,8 @@ static void put_facts(json_t *object, const struct pa_census_answer *a)
 	json_object_set_new(object, "python", pa_json_text(input->python));
 	json_object_set_new(object, "time_ns", pa_json_known(input->time_ns));
 	json_object_set_new(object, "took_ns", pa_json_count(a->took_ns));
+	json_object_set_new(object, "paused_ns",
+			    pa_json_known(input->paused_ns));
 	json_object_set_new(object, "rss", pa_json_count(c->rss));
 	json_object_set_new(object, "swapped", pa_json_count(c->swapped));
 	json_object_set_new(object, "pools", json_pack("{s:o, s:o}",

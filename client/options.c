@@ -14,7 +14,7 @@ enum option_id {
 	OPT_FOR, OPT_METHOD, OPT_PAYLOAD, OPT_SEED, OPT_FORCE, OPT_OUTPUT,
 	OPT_GROUP_BY, OPT_OF, OPT_SORT, OPT_LIMIT, OPT_MIN_AGE, OPT_MAX_AGE,
 	OPT_MIN_SIZE, OPT_INCLUDE, OPT_EXCLUDE, OPT_VIEW, OPT_ADDRESS,
-	OPT_FULL, OPT_ASSUME_SECCOMP_OK,
+	OPT_FULL, OPT_ASSUME_SECCOMP_OK, OPT_PAUSE, OPT_MAX_PAUSE,
 	OPT_LATER,		/* known, but not in this version */
 };
 
@@ -76,6 +76,10 @@ static const struct option options[] = {
 	  "only types like this: 'app.*'; may be repeated" },
 	{ OPT_EXCLUDE, 0, "exclude", "GLOB", CENSUSES,
 	  "no types like this; may be repeated" },
+	{ OPT_PAUSE, 0, "pause", NULL, CENSUS,
+	  "stop the process while it is copied" },
+	{ OPT_MAX_PAUSE, 0, "max-pause", "TIME", CENSUS,
+	  "with --pause, but no longer than this (200ms)" },
 	{ OPT_VIEW, 0, "view", "NAME", REPORT, "table (table)" },
 	{ OPT_ADDRESS, 0, "address", "ADDRESS", REPORT,
 	  "where a core's table is (searched for)" },
@@ -294,6 +298,12 @@ static int apply_value(struct pa_args *args, const struct option *o,
 			err = pa_fail(diag, PA_E_USAGE,
 				      "--timeout needs a time above zero");
 		return err;
+	case OPT_MAX_PAUSE:
+		err = pa_parse_time(value, &args->max_pause_ns, diag);
+		if (!err && !args->max_pause_ns)
+			err = pa_fail(diag, PA_E_USAGE, "--max-pause needs a "
+				      "time above zero");
+		return err;
 	case OPT_SEED:
 		return parse_count(o->name, value, 0, INT64_MAX, &args->seed,
 				   diag);
@@ -347,6 +357,9 @@ static int apply(struct pa_args *args, const struct option *o,
 		return 0;
 	case OPT_ASSUME_SECCOMP_OK:
 		args->assume_seccomp_ok = true;
+		return 0;
+	case OPT_PAUSE:
+		args->pause = true;
 		return 0;
 	case OPT_FULL:
 		args->full = true;
@@ -490,6 +503,7 @@ int pa_args_parse(struct pa_args *args, enum pa_verb_bit verb,
 	args->memory_max = PA_MEMORY_DEFAULT;
 	args->frames_max = PA_FRAMES_DEFAULT;
 	args->timeout_ns = PA_TIMEOUT_DEFAULT;
+	args->max_pause_ns = PA_MAX_PAUSE_DEFAULT;
 	args->question.limit = 20;
 	args->words = calloc((size_t)argc + 1, sizeof *args->words);
 	if (!args->words)

@@ -50,6 +50,7 @@ enum pa_format { PA_FORMAT_TABLE, PA_FORMAT_JSON, PA_FORMAT_CSV };
 #define PA_FRAMES_DEFAULT 64u
 #define PA_FRAMES_MAX 1024u
 #define PA_TIMEOUT_DEFAULT ((uint64_t)10 * 1000000000)
+#define PA_MAX_PAUSE_DEFAULT ((uint64_t)200 * 1000000)
 #define PA_PATTERNS_MAX 64
 
 /* What the command line said.  The strings are those of argv. */
@@ -73,6 +74,8 @@ struct pa_args {
 
 	uint64_t address;		/* of a core's directory, 0 = search */
 	enum pa_census_sort census_sort;
+	bool pause;			/* stop the process for a census */
+	uint64_t max_pause_ns;
 	bool full;			/* search every page of a core */
 	const char *output;		/* NULL = stdout */
 	struct pa_question question;

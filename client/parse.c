@@ -117,7 +117,7 @@ int pa_parse_time(const char *text, uint64_t *ns, struct pa_diag *diag)
 		long double seconds;
 	} units[] = {
 		{ "", 1 }, { "s", 1 }, { "m", 60 }, { "h", 3600 },
-		{ "d", 86400 },
+		{ "d", 86400 }, { "ms", 0.001L },
 	};
 	long double value;
 	const char *unit = parse_decimal(text, &value);

@@ -25,7 +25,8 @@ PROMISED = {
     "core": ["--group-by", "--of", "--sort", "--limit", "--output", "--force", "--address", "--full"],
     "gdb": [],
     "diff": ["--sort", "--limit", "--include", "--exclude", "--output", "--force"],
-    "census": ["--pid", "--sort", "--limit", "--include", "--exclude", "--output", "--force"],
+    "census": ["--pid", "--sort", "--limit", "--include", "--exclude", "--output", "--force",
+               "--pause", "--max-pause"],
 }
 SHORT = {"--output": "-o", "--quiet": "-q", "--verbose": "-v", "--pid": "-p"}
 

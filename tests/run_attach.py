@@ -29,7 +29,8 @@ from tool import Tool, error_list  # noqa: E402
 # The order in which groups run: what everything rests on comes first.
 GROUPS = ["truth", "exact", "detach", "rate", "faults", "blocked", "finalisers", "threads",
           "names", "badinput", "clients", "files", "hostile", "forks", "exits", "tracemalloc_",
-          "allocators", "thinning", "harm", "limits", "wider", "swap", "cores", "census"]
+          "allocators", "thinning", "harm", "limits", "wider", "swap", "cores", "census",
+          "pause"]
 
 # What belongs to work that is not finished: run by name or with --full, and
 # named wherever it is left out.

@@ -6,6 +6,7 @@ sys.getsizeof is rounded up as the allocators do.
 """
 import collections
 import gc
+import signal
 import sys
 import threading
 import weakref
@@ -174,16 +175,48 @@ def grow(count):
     return True
 
 
+TURNS = []
+COUNTS = {}
+
+
 def busy(count):
-    """Threads that allocate and free until the end."""
-    def work():
+    """Threads that allocate and free until the end, and count their turns."""
+    def work(me):
         while True:
             kept = [Slotted() for _ in range(100)] + [str(i) for i in range(300)]
             del kept[::2]
-    for _ in range(count):
-        threading.Thread(target=work, daemon=True).start()
+            TURNS[me] += 1
+    for me in range(count):
+        TURNS.append(0)
+        threading.Thread(target=work, args=(me,), daemon=True).start()
     return count
 
 
+def idle(count):
+    """Threads that wait until the end."""
+    for _ in range(count):
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+    return count
+
+
+def turns():
+    return TURNS
+
+
+def count_signals():
+    """Real-time signals: each has a handler of its own that counts."""
+    def count(number, frame):
+        COUNTS[number] += 1
+    for number in range(signal.SIGRTMIN, signal.SIGRTMAX + 1):
+        COUNTS[number] = 0
+        signal.signal(number, count)
+    return sorted(COUNTS)
+
+
+def signals():
+    return [COUNTS[number] for number in sorted(COUNTS)]
+
+
 make(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
-talk.serve(truth=truth, busy=busy, grow=grow, dump_to=dump_to)
+talk.serve(truth=truth, busy=busy, idle=idle, turns=turns, grow=grow,
+           count_signals=count_signals, signals=signals, dump_to=dump_to)
