@@ -11,6 +11,7 @@
 #include "common/error.h"
 #include "payload/entry.h"
 #include "payload/life.h"
+#include "payload/process.h"
 #include "payload/python.h"
 #include "payload/server.h"
 #include "payload/store.h"
@@ -18,8 +19,8 @@
 #include "payload/threads.h"
 
 #define STACK_SIZE (256u << 10)
-#define LEAVE_MAX_NS 200000000ull	/* a fork waits no longer */
-#define RELEASE_MAX_NS 100000000ull
+#define LEAVE_MAX_NS 1000000000ull	/* a fork waits no longer */
+#define RELEASE_MAX_NS 1000000000ull
 #define STACK_WAIT_NS 50000000ull
 #define LATE_NS 50000000ull	/* a pending call has had its chance */
 
@@ -125,27 +126,36 @@ static bool present(void)
 
 /*
  * While it starts, no hook can bring it back, and a pending call is run by
- * the main thread alone, which may sleep for hours.  A fork by another thread
- * does not mind it: there is more than one thread anyway.
+ * the main thread alone, which may sleep for hours.  Where there is more than
+ * one thread anyway, nobody minds it.
  */
 static bool may_stay(void)
 {
 	return __atomic_load_n(&pa_life_stage, __ATOMIC_ACQUIRE)
-		== PA_STAGE_STARTING && pa_gettid() != pa_getpid();
+		== PA_STAGE_STARTING && !pa_process_alone();
+}
+
+static void see_it_gone(uint64_t end)
+{
+	void *lent = NULL;
+
+	while (present() && pa_clock_ns(CLOCK_MONOTONIC) < end) {
+		if (!lent)
+			lent = pa_python_gil_lend();
+		pa_futex_wait(&pa_life_thread, PA_THREAD_PRESENT, 1000000);
+	}
+	pa_python_gil_return(lent);
 }
 
 void pa_life_send_away(void)
 {
-	uint64_t end = pa_clock_ns(CLOCK_MONOTONIC) + LEAVE_MAX_NS;
-
-	if (may_stay())
-		return;
 	if (present()) {
+		if (may_stay())
+			return;
 		__atomic_store_n(&pa_life_leave, 1, __ATOMIC_SEQ_CST);
 		pa_server_wake();
+		see_it_gone(pa_clock_ns(CLOCK_MONOTONIC) + LEAVE_MAX_NS);
 	}
-	while (present() && pa_clock_ns(CLOCK_MONOTONIC) < end)
-		pa_futex_wait(&pa_life_thread, PA_THREAD_PRESENT, 1000000);
 	wait_released(RELEASE_MAX_NS);
 }
 
@@ -188,4 +198,5 @@ void pa_life_reset(void)
 	pa_life_thread = PA_THREAD_NONE;
 	pa_life_leave = 0;
 	last_tid = 0;
+	pa_python_gil_in_child();
 }

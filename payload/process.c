@@ -64,14 +64,25 @@ uint64_t pa_process_rss(void)
 		* (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-uint64_t pa_process_start_time(void)
+/* A field of stat, by its number in proc(5). */
+static uint64_t stat_field(int field)
 {
 	char text[1024], *end;
 
 	slurp("/proc/self/stat", text, sizeof text);
 	/* the name may hold anything, but the last ')' ends it */
 	end = strrchr(text, ')');
-	return end ? number(skip_words(end, 20), 10) : 0;
+	return end ? number(skip_words(end, field - 2), 10) : 0;
+}
+
+uint64_t pa_process_start_time(void)
+{
+	return stat_field(22);
+}
+
+bool pa_process_alone(void)
+{
+	return stat_field(20) <= 2;
 }
 
 uint32_t pa_process_coredump_filter(void)

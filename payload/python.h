@@ -48,12 +48,24 @@ const void *pa_python_base(void);
  * Take the GIL, with a bound: waits only while it is seen to be free or to
  * move (its holder or the holder's instruction changes), polling by
  * process_vm_readv of ourselves, so that no thread of ours is ever stuck in
- * PyGILState_Ensure behind a C call.  deadline_ns: CLOCK_MONOTONIC.
+ * PyGILState_Ensure behind a C call.  The only thread of a process is asked
+ * by a pending call to step aside.  deadline_ns: CLOCK_MONOTONIC.
  * *cancel turning non-zero ends the wait.  0, PA_E_GIL_TIMEOUT,
  * PA_E_FINALISING.  Own thread of the payload only.
  */
 int pa_python_gil_take(uint64_t deadline_ns, const int *cancel);
 void pa_python_gil_release(void);
+
+/*
+ * In a fork handler, with *cancel of pa_python_gil_take set: if our thread
+ * waits for the GIL and the caller holds it, let our thread have it, so that
+ * it can leave.  What pa_python_gil_return needs to take the GIL again, or
+ * NULL: nothing was lent.  The caller waits for our thread in between.
+ */
+void *pa_python_gil_lend(void);
+void pa_python_gil_return(void *lent);
+/* In a fork child: nobody waits. */
+void pa_python_gil_in_child(void);
 
 /*
  * Compare our walk of the other threads' frames with the public API.  Needs

@@ -26,6 +26,9 @@
 	C(thread_next, void *, (void *thread), "PyThreadState_Next", "") \
 	C(gil_ensure, int, (void), "PyGILState_Ensure", "")		\
 	C(gil_release, void, (int state), "PyGILState_Release", "")	\
+	/* with the GIL, and without it */				\
+	C(thread_save, void *, (void), "PyEval_SaveThread", "")		\
+	C(thread_restore, void, (void *thread), "PyEval_RestoreThread", "") \
 	/* the self-test, with the GIL */				\
 	C(thread_frame, void *, (void *thread), "PyThreadState_GetFrame", "") \
 	C(frame_code, void *, (void *frame), "PyFrame_GetCode", "")	\

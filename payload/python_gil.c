@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Taking the GIL with a bound.  PyGILState_Ensure can be neither bounded nor
- * cancelled, so it is entered only when the GIL is free or its holder is seen
- * to run bytecode: the eval loop then hands it over within milliseconds.  A
- * C call that holds the GIL moves nothing, and is waited out from here.
+ * Looking at the GIL from outside: is it free, does its holder run bytecode
+ * or stand in a C call?  All by reads that a stale address cannot harm;
+ * python_take.c acts on it.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE	/* process_vm_readv */
@@ -12,23 +11,16 @@
 
 #include <errno.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "common/error.h"
 #include "payload/python_calls.h"
 #include "payload/python_layout.h"
 #include "payload/python_state.h"
 #include "payload/python_walk.h"
 
-#define SECOND 1000000000ull
-#define PAUSE_MIN 1000000ull	/* ns between two looks */
-#define PAUSE_MAX 10000000ull
 /* Code made by the JIT stores its place rarely: look again at once. */
 #define LOOKS 16
 #define FRAME_BYTES 256u	/* of a frame: fields, locals, values */
-
-static int ensured;
 
 /* ---- reading what may be gone ---- */
 
@@ -70,18 +62,7 @@ static const char *safe_pointer(const char *address)
 
 /* ---- looking ---- */
 
-/* What is seen of the GIL at one moment. */
-struct look {
-	int locked;
-	const char *holder;
-	unsigned long switches;
-	const char *frame, *code;
-	uint64_t place;
-	uint64_t content;	/* hash of the frame: locals change in loops */
-	bool in_loop;	/* at a backward jump: it moves, even if onto itself */
-};
-
-static const char *find_gil(void)
+const char *pa_gil_find(void)
 {
 	const struct pa_layout *l = &pa_layout;
 	const char *interpreter;
@@ -111,7 +92,7 @@ static bool is_loop_opcode(uint8_t opcode)
 	return false;
 }
 
-static void look_at_instruction(struct look *look)
+static void look_at_instruction(struct pa_gil_look *look)
 {
 	const struct pa_layout *l = &pa_layout;
 	const char *instruction, *bytes;
@@ -137,11 +118,11 @@ static void look_at_instruction(struct look *look)
 			is_loop_opcode(opcode);
 }
 
-static struct look look_at(const char *gil)
+struct pa_gil_look pa_gil_look_at(const char *gil)
 {
 	const struct pa_layout *l = &pa_layout;
 	/* what cannot be seen does not move */
-	struct look look = { .locked = 1 };
+	struct pa_gil_look look = { .locked = 1 };
 	char bytes[FRAME_BYTES];
 
 	if (!gil)
@@ -161,7 +142,7 @@ static struct look look_at(const char *gil)
 	return look;
 }
 
-static bool moved(const struct look *a, const struct look *b)
+static bool moved(const struct pa_gil_look *a, const struct pa_gil_look *b)
 {
 	return b->locked != 1 || a->holder != b->holder ||
 	       a->switches != b->switches || a->frame != b->frame ||
@@ -170,91 +151,15 @@ static bool moved(const struct look *a, const struct look *b)
 	       (a->in_loop && b->in_loop);
 }
 
-/* ---- waiting ---- */
-
-static uint64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
-}
-
-static void pause_ns(uint64_t ns)
-{
-	struct timespec t = { (time_t)(ns / SECOND), (long)(ns % SECOND) };
-
-	nanosleep(&t, NULL);
-}
-
-static bool given_up(uint64_t deadline_ns, const int *cancel)
-{
-	return now() >= deadline_ns ||
-	       (cancel && __atomic_load_n(cancel, __ATOMIC_ACQUIRE));
-}
-
-static bool finalising(void)
-{
-	return !pa_python_api.is_initialized() ||
-	       pa_python_api.is_finalizing();
-}
-
-/* Some looks in a row, each against the one before.  True: it moves. */
-static bool moves(const char *gil, struct look *before)
+bool pa_gil_moves(const char *gil, struct pa_gil_look *before)
 {
 	for (unsigned i = 0; i < LOOKS; i++) {
-		struct look after = look_at(gil);
+		struct pa_gil_look after = pa_gil_look_at(gil);
+		bool different = moved(before, &after);
 
-		if (moved(before, &after))
-			return true;
 		*before = after;
+		if (different)
+			return true;
 	}
 	return false;
-}
-
-/* Wait until the GIL is free or is seen to move. */
-static int watch(uint64_t deadline_ns, const int *cancel)
-{
-	uint64_t pause = PAUSE_MIN;
-	const char *gil = find_gil();
-	struct look before = look_at(gil);
-
-	if (before.locked != 1)
-		return 0;
-	for (;;) {
-		if (finalising())
-			return PA_E_FINALISING;
-		if (given_up(deadline_ns, cancel))
-			return PA_E_GIL_TIMEOUT;
-		pause_ns(pause);
-		if (pause < PAUSE_MAX)
-			pause += pause / 2;
-		if (moves(gil, &before))
-			return 0;
-	}
-}
-
-int pa_python_gil_take(uint64_t deadline_ns, const int *cancel)
-{
-	int error = watch(deadline_ns, cancel);
-
-	if (error)
-		return error;
-	if (finalising())
-		return PA_E_FINALISING;
-	if (given_up(deadline_ns, cancel))
-		return PA_E_GIL_TIMEOUT;
-	ensured = pa_python_calls.gil_ensure();
-	if (finalising())
-		error = PA_E_FINALISING;
-	else if (given_up(deadline_ns, cancel))
-		error = PA_E_GIL_TIMEOUT;
-	if (error)
-		pa_python_gil_release();
-	return error;
-}
-
-void pa_python_gil_release(void)
-{
-	pa_python_calls.gil_release(ensured);
 }

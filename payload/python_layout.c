@@ -162,6 +162,7 @@ static void add_undescribed(struct pa_layout *l, unsigned column)
 	l->gil_switches = l->gil_locked + 8;
 	l->object_references = l->free_threaded ? PA_NONE : 0;
 	l->own_thread_state = l->frames_have_api = l->qualified = true;
+	l->fork_locks_threads = true;
 	l->place = PA_PLACE_POINTER;
 	l->line_format = PA_LINES_LOCATIONS;
 	l->owner_generator = 1;

@@ -74,6 +74,8 @@ struct pa_layout {
 	/* PyThreadState_GetFrame and its kin exist and may be compared with */
 	bool frames_have_api;
 	bool qualified;		/* code objects have co_qualname */
+	/* a fork holds the lock of the list of thread states */
+	bool fork_locks_threads;
 	enum pa_place place;
 	enum pa_line_format line_format;
 	uint8_t code_tag;	/* bits of frame_code that are no address */

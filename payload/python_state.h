@@ -20,6 +20,26 @@ bool pa_safe_read(const void *address, void *out, size_t size);
  * capture with the GIL compares with PyEval_GetFrame.  Store lock. */
 extern bool pa_python_compare_first;
 
+/* ---- python_gil.c: looking at the GIL, by pa_safe_read ---- */
+
+/* What is seen of it at one moment. */
+struct pa_gil_look {
+	int locked;		/* 1 also where nothing can be seen */
+	const char *holder;
+	unsigned long switches;
+	const char *frame, *code;
+	uint64_t place;
+	uint64_t content;	/* hash of the frame: locals change in loops */
+	bool in_loop;	/* at a backward jump: it moves, even if onto itself */
+};
+
+/* The GIL of the main interpreter, or NULL. */
+const char *pa_gil_find(void);
+struct pa_gil_look pa_gil_look_at(const char *gil);
+/* Some looks in a row, each against the one before.  True: it moves, or is
+ * free; *before is the last look. */
+bool pa_gil_moves(const char *gil, struct pa_gil_look *before);
+
 /* ---- python_compare.c: for the self-test, with the GIL ---- */
 
 /* Before the first comparison of a self-test. */

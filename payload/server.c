@@ -272,6 +272,11 @@ static struct pa_client *detaching_client(void)
 	return NULL;
 }
 
+static bool asked_to_leave(void)
+{
+	return __atomic_load_n(&pa_life_leave, __ATOMIC_ACQUIRE) != 0;
+}
+
 /*
  * The socket goes first and the memory next, so that whoever reads the last
  * answer to its end finds nothing of ours but this thread's exit.
@@ -284,7 +289,7 @@ static void end_service(void)
 
 	pa_socket_unlink();
 	while (last->socket.fd >= 0 && pa_client_wants_to_send(last)
-	       && now_ns() < end) {
+	       && now_ns() < end && !asked_to_leave()) {
 		struct pollfd p = { socket.fd, POLLOUT, 0 };
 
 		poll(&p, 1, 100);
@@ -306,7 +311,7 @@ static void end_service(void)
 void pa_server_run(void)
 {
 	for (;;) {
-		if (__atomic_load_n(&pa_life_leave, __ATOMIC_ACQUIRE)) {
+		if (asked_to_leave()) {
 			drain_waker();
 			pa_life_left();
 			return;

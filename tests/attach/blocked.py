@@ -140,9 +140,6 @@ ENDINGS = ("return", "exit", "_exit", "raise", "term", "daemons", "late", "forks
            "spawns", "exec")
 
 
-FORK_WARNING = "  pid = os.fork()"	# last line of 3.12's words about threads
-
-
 def target_ends_meanwhile(context):
     """It exits, forks or execs while we attach, at a random moment."""
     tool = context.tool
@@ -167,9 +164,6 @@ def target_ends_meanwhile(context):
         alone = unattended(context, how, 20)
         for _ in range(30 if context.full else 6):
             with_us = ending(context, how, context.random.randrange(60), attach)
-            if how == "forks" and with_us[2] == FORK_WARNING:
-                # known: a fork while our thread is waiting for the GIL
-                with_us = with_us[:2] + (alone[2],)
             require_equal(with_us, alone, "status, output, complaint of %r" % how)
     context.note(", ".join("%s %d" % o for o in sorted(outcomes.items())))
 

@@ -42,6 +42,28 @@ def fork_warns_of_nothing(context):
         require_equal(target.ask("fork_with_a_thread"), 1, "the control must warn, attached")
 
 
+def attach_amid_forks(context):
+    """It forks all the time while we attach and detach: each attach works or
+    runs out of time, and no fork sees our thread on its way in or out."""
+    tool = context.tool
+    attached = 0
+    with context.target("forking.py") as target:
+        for busy in (0, 0.01, -0.005, 0.002, -0.001):
+            target.send("storm", 2, busy)
+            for _ in range(6):
+                answer = tool.run("attach", target.pid, *tool.attach_options(),
+                                  "--timeout", "3s", "--rate", "64KiB", "--format", "json")
+                require(answer.status == 0 or answer.error["error"] in (
+                    "gil-timeout", "timeout", "no-safe-point"), "attach amid forks", answer)
+                if answer.status == 0:
+                    attached += 1
+                    tool.good("detach", target.pid)
+            forks, warned = target.answer(60)
+            require_equal(warned, [], "warnings of os.fork()")
+            context.note("%g: %d forks" % (busy, forks))
+        require(attached >= 15, "only %d attaches of 30 worked" % attached)
+
+
 def requests_between_forks(context):
     """A status asked while it forks without pause is answered in time."""
     tool = context.tool
@@ -98,5 +120,5 @@ def exec_ends_it(context):
         require(tool.still_served(target)["samples"]["taken"] > 300, "samples after exec")
 
 
-CASES = [fifty_forks, fork_warns_of_nothing, requests_between_forks,
-         other_ways_to_a_child, attach_to_a_child, exec_ends_it]
+CASES = [fifty_forks, fork_warns_of_nothing, attach_amid_forks,
+         requests_between_forks, other_ways_to_a_child, attach_to_a_child, exec_ends_it]

@@ -544,6 +544,23 @@ API void pt_spin(unsigned ms)
 		;
 }
 
+/*
+ * As the handler of a fork does, with the GIL: cancel the taking and lend it
+ * the GIL if it waits for that.  True: it did, and is done within 1 s.
+ */
+API int pt_lend(void)
+{
+	uint64_t end = now() + 1000000000ull;
+	void *lent;
+
+	__atomic_store_n(&taking.cancel, 1, __ATOMIC_SEQ_CST);
+	lent = pa_python_gil_lend();
+	while (lent && !pt_gil_done() && now() < end)
+		pause_ms(1);
+	pa_python_gil_return(lent);
+	return lent && pt_gil_done();
+}
+
 /* Cancel the taking after ms, then hold on for ms more. */
 API void pt_cancel_later(unsigned ms, unsigned more)
 {

@@ -131,6 +131,40 @@ def gil():
 
 
 @group
+def gil_lent():
+    """A thread that waits for the GIL gets it amid a fork, and leaves.  It
+    waits where the process has other threads: else it asks to step aside."""
+    H.pt_watch(0, 1, 0, 0)
+    stop = threading.Event()
+    other = threading.Thread(target=stop.wait)
+    other.start()
+    lent, wrong, before = 0, [], thread_states()
+    for i in range(200):
+        if lent >= 5:
+            break
+        took = []
+
+        def work():
+            spin_calls(0.001 + 0.0002 * (i % 20))
+            took.append(P.pt_lend())
+        r, waited, passed, text = take(3000, work)
+        lent += took[0]
+        if r not in (0, GIL_TIMEOUT) or (took[0] and r != GIL_TIMEOUT):
+            wrong.append((r, took))
+    stop.set()
+    other.join()
+    report(lent >= 5 and not wrong, 'gil_lent', '%d times, %r' % (lent, wrong))
+    # where a fork locks the list of thread states one cannot be freed
+    left = thread_states() - before + 1
+    report(left == (lent if V >= (3, 13) else 0), 'gil_lent_thread_states_left',
+           '%d of %d' % (left, lent))
+    r, waited, passed, text = take(3000, lambda: spin(0.3))
+    report(r == 0 and passed, 'gil_taken_after_it_was_lent', '%s: %s' % (r, text))
+    report(all(frame is not None for frame in sys._current_frames().values()),
+           'gil_lent_current_frames', '')
+
+
+@group
 def self_test():
     H.pt_watch(0, 1, 0, 0)
     stop = threading.Event()

@@ -27,6 +27,7 @@ LIMIT = 600     # seconds for one interpreter
 
 def build(out):
     sources = sorted(glob.glob(os.path.join(TOP, 'payload', 'python*.c')))
+    sources.append(os.path.join(TOP, 'payload', 'process.c'))
     subprocess.check_call(os.environ.get('CC', 'gcc').split() + FLAGS +
                           ['-I', TOP, '-o', out,
                            os.path.join(HERE, 'harness.c')] + sources)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import warnings
 
 import talk
@@ -69,6 +70,28 @@ def fork(times, before):
         KEPT.append(bytes(5000))
         del KEPT[:-50]
     return {"children": children, "warnings": list(SEEN)}
+
+
+def storm(seconds, busy):
+    """Fork all the time, with `busy` seconds of work or, if negative, of sleep
+    in between: how often, and the warnings about threads."""
+    del SEEN[:]
+    forks = 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        until = time.monotonic() + busy
+        while time.monotonic() < until:
+            KEPT.append(bytes(5000))
+            del KEPT[:-50]
+        if busy < 0:
+            time.sleep(-busy)
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        if os.waitpid(pid, 0)[1] != 0:
+            raise RuntimeError("a child failed")
+        forks += 1
+    return [forks, list(SEEN)]
 
 
 def fork_with_a_thread():
@@ -150,6 +173,6 @@ def end_child(pid):
     return os.waitpid(pid, 0)[1]
 
 
-talk.serve(fork=fork, fork_with_a_thread=fork_with_a_thread, spawn=spawn, pool=pool,
-           execute=execute, keep=keep, child_that_stays=child_that_stays,
+talk.serve(fork=fork, storm=storm, fork_with_a_thread=fork_with_a_thread, spawn=spawn,
+           pool=pool, execute=execute, keep=keep, child_that_stays=child_that_stays,
            end_child=end_child)
