@@ -103,15 +103,35 @@ def rss(pid):
     return int(proc_status(pid, "RssAnon").split()[0]) * 1024
 
 
+def descendant(ancestor, inner):
+    """The pid, as we see it, of the process below `ancestor` that calls
+    itself `inner` in its own pid namespace."""
+    parents = {}
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit():
+                parents[int(name)] = int(proc_status(int(name), "PPid"))
+        except (OSError, TypeError):
+            pass
+    below = {ancestor}
+    for _ in range(4):
+        below |= {pid for pid, parent in parents.items() if parent in below}
+    found = [pid for pid in below - {ancestor}
+             if proc_status(pid, "NSpid").split()[1:] == [str(inner)]]
+    require(len(found) == 1, "one process %d below %d" % (inner, ancestor), found)
+    return found[0]
+
+
 # ---- the target ----
 
 class Target:
     """A program of tests/targets under the row's interpreter."""
 
     def __init__(self, row, name, *arguments, env=None, prefix=(), python_options=(),
-                 user=(), python=None, wait=30.0, text=False):
+                 user=(), python=None, wait=30.0, text=False, nested=False):
         """prefix: words before the whole command; user: words before the
-        interpreter, inside of its root; python: another one there."""
+        interpreter, inside of its root; python: another one there; nested:
+        it runs in a pid namespace, as a child of what we start."""
         self.row = row
         self.directory = row.private_directory()
         self.errors = tempfile.TemporaryFile()
@@ -132,6 +152,8 @@ class Target:
         self.ended = False
         try:
             self.hello = self.read_line(wait) if text else self.read(wait)
+            if nested:
+                self.pid = descendant(self.process.pid, self.hello["ready"])
         except Failure:
             self.kill()
             raise
