@@ -9,6 +9,7 @@ import gc
 import signal
 import sys
 import threading
+import tracemalloc
 import weakref
 
 import talk
@@ -28,6 +29,10 @@ class Slotted:
 
 class Weak:
     __slots__ = ("value", "__weakref__")
+
+
+class Ref(weakref.ref):
+    __slots__ = ()
 
 
 class List(list):
@@ -58,6 +63,18 @@ class Array(bytearray):
     __slots__ = ()
 
 
+class Managed:
+    """Attributes in a dict, or where this version keeps them."""
+    def __init__(self, i):
+        self.one = self.two = self.three = None
+
+
+class Loose:
+    """Each with a dict of its own (combined, where those are split)."""
+    def __init__(self, i):
+        self.__dict__ = {"a%d" % (i % 50): None, "b": None}
+
+
 class Meta(type):
     pass
 
@@ -79,12 +96,30 @@ class Outer:
 ONE = type("Same", (), {"__module__": "first.module", "__slots__": ("a",)})
 TWO = type("Same", (), {"__module__": "second.module", "__slots__": ("a", "b")})
 HELD = {}
+FULL = 0    # bytes that all of Managed take
+
+
+def traced(kind, count):
+    """Instances, and the blocks that the allocators gave for them alone."""
+    global FULL
+    objects = [None] * count
+    kind(0)
+    tracemalloc.start()
+    for i in range(count):
+        objects[i] = kind(i)
+    taken = sum(block(trace.size) for trace in tracemalloc.take_snapshot().traces
+                if trace.size < 1 << 12)
+    tracemalloc.stop()
+    FULL = taken
+    return objects
 
 
 def make(scale):
     gc.disable()
+    HELD["Managed"] = traced(Managed, 1500 * scale)
     HELD.update(
         Plain=[Plain(i) for i in range(3000 * scale)],
+        Loose=[Loose(i) for i in range(600 * scale)],
         Slotted=[Slotted() for _ in range(2000 * scale)],
         Weak=[Weak() for _ in range(1000 * scale)],
         List=[List(range(i % 300)) for i in range(500 * scale)],
@@ -98,7 +133,7 @@ def make(scale):
         Inner=[Outer.Inner() for _ in range(150 * scale)],
         one=[ONE() for _ in range(250 * scale)],
         two=[TWO() for _ in range(120 * scale)])
-    HELD["refs"] = [weakref.ref(w) for w in HELD["Weak"]]
+    HELD["Ref"] = [Ref(w) for w in HELD["Weak"]]
     HELD["large"] = ["y" * (10 << 20), b"z" * (5 << 20), bytearray(b"q" * (7 << 20)),
                      [None] * (1 << 20), dict.fromkeys(range(100000)), set(range(100000))]
     # freed in between: holes in pools, that are not counted as objects
@@ -134,24 +169,56 @@ def buffers(o):
     return block(more) if more > 0 else 0
 
 
+# Whose own bytes follow from the size of the type.
+FIXED = ("Slotted", "Weak", "Ref", "OfMeta", "Inner", "one", "two", "List", "Dict", "Set",
+         "Deque", "Array", "Text")
+
+
+def owned(name, o):
+    """Blocks behind an object, None where that cannot be told."""
+    if name in ("List", "Dict", "Set"):
+        return buffers(o)
+    if name == "Deque":    # blocks of 64 items and two links
+        return (sys.getsizeof(o) - type(o).__basicsize__) // 528 * block(528)
+    if name == "Text":
+        return block(len(o) + 1)
+    if name == "Array":    # from 3.15 on a bytes object has the data
+        return block(o.__alloc__()) if NEW < (3, 15) else None
+    return 0
+
+
 def rows(name, objects):
-    exact = name in ("Slotted", "Weak", "OfMeta", "Inner", "one", "two", "List", "Dict", "Set")
-    full = name in ("List", "Dict", "Set")
-    return {"objects": len(objects),
-            "bytes": sum(block(own(o)) for o in objects) if exact else None,
-            "full": sum(block(own(o)) + (buffers(o) if full else 0) for o in objects)
-            if exact else None}
+    """Counts, and bytes where they can be told."""
+    if name in FIXED:
+        alone = sum(block(own(o)) for o in objects)
+        more = [owned(name, o) for o in objects]
+        return {"objects": len(objects), "bytes": alone,
+                "full": None if None in more else alone + sum(more)}
+    if name == "Int":    # with one digit more than it needs
+        alone = sum(block(sys.getsizeof(o) + 4) for o in objects)
+        return {"objects": len(objects), "bytes": alone, "full": alone}
+    return {"objects": len(objects), "bytes": None,
+            "full": FULL if name == "Managed" and NEW >= (3, 11) else None}
 
 
 def truth():
+    """[module, name, what rows() says] of every type of the program."""
     names = {"one": ["first.module", "Same"], "two": ["second.module", "Same"],
              "Inner": ["__main__", "Outer.Inner"]}
     found = []
     for name, objects in HELD.items():
-        if name not in ("refs", "large"):
+        if name not in ("large", "more", "late", "arrays", "reserve"):
             found.append(names.get(name, ["__main__", name]) + [rows(name, objects)])
     found.append(["__main__", "Node", {"objects": 180, "bytes": None, "full": None}])
     return found
+
+
+def collectable():
+    """How many objects of some built-in types the collector sees."""
+    kinds = {}
+    for o in gc.get_objects():
+        kinds[type(o)] = kinds.get(type(o), 0) + 1
+    return {k.__name__: kinds.get(k, 0) for k in (list, set, type(make), property, type)}
 
 
 def dump_to(directory):
@@ -161,6 +228,37 @@ def dump_to(directory):
     os.chdir(directory)
     resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)
     return True
+
+
+def numpy_arrays(count):
+    """Arrays that own their data: [module, name, what rows() says]."""
+    import numpy
+
+    class Grid(numpy.ndarray):
+        pass
+    HELD["arrays"] = [Grid((100 + i, 100)) for i in range(count)]
+    for grid in HELD["arrays"]:
+        grid.fill(1.5)
+    return [Grid.__module__, Grid.__qualname__, {
+        "objects": count, "bytes": None,
+        "full": sum(block(grid.nbytes) + block(own(grid)) for grid in HELD["arrays"])}]
+
+
+def reserve(size):
+    """Zeros that nobody has touched."""
+    HELD["reserve"] = bytes(size)
+    return True
+
+
+def page_out():
+    """Send the large text to swap: bytes of it that went there."""
+    import ctypes
+
+    text = HELD["large"][0]
+    start = id(text) + 8191 & ~4095
+    ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(8 << 20), 21)
+    with open("/proc/self/status") as f:
+        return sum(int(line.split()[1]) << 10 for line in f if line.startswith("VmSwap:"))
 
 
 class Late:
@@ -218,5 +316,6 @@ def signals():
 
 
 make(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
-talk.serve(truth=truth, busy=busy, idle=idle, turns=turns, grow=grow,
+talk.serve(truth=truth, collectable=collectable, busy=busy, idle=idle, turns=turns, grow=grow,
+           reserve=reserve, page_out=page_out, numpy_arrays=numpy_arrays,
            count_signals=count_signals, signals=signals, dump_to=dump_to)
