@@ -388,6 +388,23 @@ static int prepare(struct pa_session *s)
 	return error;
 }
 
+/* Does the target see itself in /proc?  A memfd has no other name. */
+static bool target_has_proc(struct pa_session *s)
+{
+	int root = openat(s->dir, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct pa_proc_stat stat;
+	char name[48];
+	bool has;
+
+	if (root < 0)
+		return false;
+	snprintf(name, sizeof name, "proc/%d/stat", (int)s->target->inner_pid);
+	has = !pa_proc_read_stat(root, name, &stat) &&
+	      stat.start_time == s->target->start_time;
+	close(root);
+	return has;
+}
+
 /* The target makes a memfd, we fill it: for where there is no directory. */
 static int place_in_memfd(struct pa_session *s)
 {
@@ -396,6 +413,10 @@ static int place_in_memfd(struct pa_session *s)
 	char name[48];
 	int fd, error;
 
+	if (!target_has_proc(s))
+		return pa_fail(s->diag, PA_E_NO_PLACE,
+			       "process %d has no directory to load from, and no /proc to name a memfd",
+			       s->target->pid);
 	b->mode = PA_STUB_MEMFD;
 	b->memfd_flags = MEMFD_CLOEXEC | MEMFD_EXEC;
 	for (int turn = 0; turn < 2; turn++) {

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -57,7 +58,7 @@ int pa_permission_explain(const struct pa_permission_facts *f,
 
 	if (f->yama >= 3)
 		return explain_yama(f, diag);
-	if (!f->same_user_namespace && !capable) {
+	if (!f->same_user_namespace && (!capable || f->contained)) {
 		error = pa_fail(diag, PA_E_NOT_PERMITTED,
 				"not permitted to trace process %d: it lives in another user namespace",
 				f->pid);
@@ -107,13 +108,26 @@ static int read_yama(void)
 	return (int)value;
 }
 
-static bool same_namespace(int dir)
+/* Only the first user namespace knows every user. */
+static bool is_contained(void)
+{
+	unsigned long inside, outside, count;
+	char map[256];
+
+	return pa_proc_read(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) > 0
+	       && sscanf(map, "%lu %lu %lu", &inside, &outside, &count) == 3
+	       && (inside || outside || count < UINT32_MAX);
+}
+
+static bool same_namespace(int dir, bool contained)
 {
 	struct stat ours, theirs;
 
 	if (stat("/proc/self/ns/user", &ours) ||
 	    fstatat(dir, "ns/user", &theirs, 0))
-		return true;	/* not to be seen: no reason by itself */
+		/* not to be seen: no reason by itself, except for who has
+		 * every right inside of its own */
+		return !contained;
 	return ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
 }
 
@@ -143,6 +157,7 @@ int pa_permission_check(int dir, pid_t pid, const struct pa_proc_status *status,
 	/* the files of a process that is not dumpable belong to root */
 	facts.not_dumpable = !fstatat(dir, "mem", &st, 0) &&
 			     st.st_uid != status->uid[1];
-	facts.same_user_namespace = same_namespace(dir);
+	facts.contained = is_contained();
+	facts.same_user_namespace = same_namespace(dir, facts.contained);
 	return pa_permission_explain(&facts, diag);
 }

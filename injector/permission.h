@@ -24,6 +24,7 @@ struct pa_permission_facts {
 	bool may_read;		/* its maps can be read */
 	bool not_dumpable;
 	bool same_user_namespace;
+	bool contained;		/* we are in a user namespace ourselves */
 };
 
 /* The sentence for these facts, into diag; returns PA_E_NOT_PERMITTED.  Pure:

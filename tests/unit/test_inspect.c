@@ -88,6 +88,10 @@ static void test_permission(void **state)
 	f = plain();
 	f.same_user_namespace = false;
 	expect(&f, "another user namespace");
+	f.our_capabilities = UINT64_MAX;
+	expect(&f, "security module");
+	f.contained = true;
+	expect(&f, "another user namespace");
 	f = plain();
 	f.our_uid = 0;
 	expect(&f, "lacks CAP_SYS_PTRACE");
