@@ -24,8 +24,8 @@ install_wheels()
 # prepare_wheels LOG: for Debian's 3.11 and 3.14, as far as there are rows.
 prepare_wheels()
 {
-	local name prefix python version link minor folder
-	while IFS='	' read -r name prefix python version link; do
+	local name prefix version link minor folder
+	while IFS='	' read -r name prefix _ version link; do
 		minor=${version#*.}
 		minor=${minor%%.*}
 		case $link-$minor in

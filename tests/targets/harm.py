@@ -38,6 +38,11 @@ def drop(user, group):
     return list(os.getresuid()) + list(os.getresgid())
 
 
+def hide():
+    """PR_SET_DUMPABLE 0: what keepers of secrets do."""
+    return ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+
+
 def close_all(first, end):
     os.closerange(first, end)
     return True
@@ -111,7 +116,7 @@ def map_pages(count):
     return True
 
 
-talk.serve(keep=keep, threads=threads, drop=drop, close_all=close_all, pairs=pairs,
-           pairs_are_whole=pairs_are_whole, close_pairs=close_pairs, limit=limit,
+talk.serve(keep=keep, threads=threads, drop=drop, hide=hide, close_all=close_all,
+           pairs=pairs, pairs_are_whole=pairs_are_whole, close_pairs=close_pairs, limit=limit,
            fill_descriptors=fill_descriptors, free_descriptors=free_descriptors,
            map_pages=map_pages)
