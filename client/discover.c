@@ -22,6 +22,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "injector/enter.h"
+
 #define ABSTRACT_MAX 64	/* candidates tried for one process */
 
 /* ---- one address ---- */
@@ -55,10 +57,43 @@ static int open_inside(int root, const char *path)
 	return fd;
 }
 
+/* A connection that a child in the target's namespaces makes. */
+struct dial {
+	int directory;		/* where the name is, or -1 */
+	struct sockaddr_un address;
+	socklen_t length;
+	uint64_t deadline_ns;
+};
+
+static int dial_inside(void *context)
+{
+	const struct dial *dial = context;
+
+	if (dial->directory >= 0 && fchdir(dial->directory))
+		return -errno;
+	return pa_wire_dial(&dial->address, dial->length, dial->deadline_ns);
+}
+
+/* The payload is to see a user that it knows. */
+static int dial_as_user(pid_t pid, int directory, const char *name,
+			uint64_t deadline_ns)
+{
+	struct dial dial = {
+		.directory = directory,
+		.address = { .sun_family = AF_UNIX },
+		.length = sizeof dial.address, .deadline_ns = deadline_ns,
+	};
+
+	if (strlen(name) >= sizeof dial.address.sun_path)
+		return -ENAMETOOLONG;
+	strcpy(dial.address.sun_path, name);
+	return pa_enter_call(pid, false, deadline_ns, dial_inside, &dial);
+}
+
 /* Connect to DIRECTORY/NAME; >= 0 or negative errno.  `own`: the directory
  * must belong to that user and be closed to others. */
-static int dial_in(int directory, const char *name, const uid_t *own,
-		   uint64_t deadline_ns)
+static int dial_in(pid_t pid, int directory, const char *name,
+		   const uid_t *own, uint64_t deadline_ns)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct stat st;
@@ -66,6 +101,8 @@ static int dial_in(int directory, const char *name, const uid_t *own,
 	if (own && (fstat(directory, &st) || st.st_uid != *own ||
 		    st.st_mode & 077))
 		return -EPERM;
+	if (pa_enter_is_needed(pid, false))
+		return dial_as_user(pid, directory, name, deadline_ns);
 	/* Short enough whatever the path, and the directory that was checked
 	 * is the one that is used. */
 	if ((size_t)snprintf(address.sun_path, sizeof address.sun_path,
@@ -90,24 +127,30 @@ static int dial_path(pid_t pid, const char *path, const uid_t *own,
 	if (root < 0)
 		return -errno;
 	dir = open_inside(root, directory);
-	fd = dir < 0 ? -errno : dial_in(dir, slash + 1, own, deadline_ns);
+	fd = dir < 0 ? -errno : dial_in(pid, dir, slash + 1, own, deadline_ns);
 	if (dir >= 0)
 		close(dir);
 	close(root);
 	return fd;
 }
 
-static int dial_abstract(const char *name, uint64_t deadline_ns)
+static int dial_abstract(pid_t pid, const char *name, uint64_t deadline_ns)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct dial dial = {
+		.directory = -1, .address = { .sun_family = AF_UNIX },
+		.deadline_ns = deadline_ns,
+	};
 	size_t length = strlen(name + 1);
 
-	if (length + 1 > sizeof address.sun_path)
+	if (length + 1 > sizeof dial.address.sun_path)
 		return -ENAMETOOLONG;
-	memcpy(address.sun_path + 1, name + 1, length);
-	return pa_wire_dial(&address,
-			    (unsigned)(offsetof(struct sockaddr_un, sun_path) +
-				       1 + length), deadline_ns);
+	memcpy(dial.address.sun_path + 1, name + 1, length);
+	dial.length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+				  length);
+	if (pa_enter_is_needed(pid, true))
+		return pa_enter_call(pid, true, deadline_ns, dial_inside,
+				     &dial);
+	return dial_inside(&dial);
 }
 
 /* What was learned while trying addresses. */
@@ -121,7 +164,8 @@ struct search {
 static bool try_address(struct search *s, const char *name, const uid_t *own)
 {
 	struct pa_wire *wire = s->wire;
-	int fd = name[0] == '@' ? dial_abstract(name, wire->deadline_ns) :
+	int fd = name[0] == '@' ?
+		dial_abstract(wire->process.pid, name, wire->deadline_ns) :
 		dial_path(wire->process.pid, name, own, wire->deadline_ns);
 
 	if (fd >= 0) {
@@ -144,14 +188,15 @@ static bool try_address(struct search *s, const char *name, const uid_t *own)
 static bool try_fixed(struct search *s)
 {
 	const struct pa_process *p = &s->wire->process;
+	unsigned uid = pa_enter_inner_uid(p->pid, p->uid);
 	char name[112];
 
 	snprintf(name, sizeof name, "/run/user/%u/pyattach-sample/%d.sock",
-		 (unsigned)p->uid, (int)p->inner_pid);
+		 uid, (int)p->inner_pid);
 	if (try_address(s, name, &p->uid))
 		return true;
 	snprintf(name, sizeof name, "/tmp/pyattach-sample-%u/%d.sock",
-		 (unsigned)p->uid, (int)p->inner_pid);
+		 uid, (int)p->inner_pid);
 	return try_address(s, name, &p->uid);
 }
 
@@ -191,7 +236,7 @@ static bool try_abstract(void *context, const char *name)
 	if (strncmp(name, a->prefix, strlen(a->prefix)) ||
 	    a->tried++ >= ABSTRACT_MAX)
 		return false;
-	fd = dial_abstract(name, s->wire->deadline_ns);
+	fd = dial_abstract(s->wire->process.pid, name, s->wire->deadline_ns);
 	/* One of another process (in another pid namespace) is no error. */
 	return fd >= 0 && !pa_wire_use(s->wire, fd, name, NULL);
 }
@@ -208,13 +253,15 @@ static int not_attached(const struct search *s, const char *why)
 	return PA_E_NOT_ATTACHED;
 }
 
+#define FORKED ": it was forked from one that was attached"
+
 static const char *state_reason(const struct pa_directory *d)
 {
 	switch (d->state) {
 	case PA_STATE_DETACHED:
 		return " any more";
 	case PA_STATE_FORKED:
-		return ": it was forked from one that was attached";
+		return FORKED;
 	}
 	return "";
 }
@@ -224,10 +271,14 @@ static int connect_anywhere(struct search *s)
 	struct abstract_search abstract = { .search = s };
 	const struct pa_process *p = &s->wire->process;
 	struct pa_directory directory = { 0 };
+	char table[48];
 	uint64_t at = 0;
 
 	if (!pa_target_find_directory(p->pid, &at, &directory, NULL) && at &&
-	    directory.state == PA_STATE_ATTACHED && directory.socket[0]) {
+	    directory.pid != (uint32_t)p->inner_pid)
+		/* just forked: the page and what it names are the parent's */
+		return s->err = not_attached(s, FORKED);
+	if (at && directory.state == PA_STATE_ATTACHED && directory.socket[0]) {
 		directory.socket[sizeof directory.socket - 1] = '\0';
 		if (try_address(s, directory.socket, NULL))
 			return 0;
@@ -236,7 +287,9 @@ static int connect_anywhere(struct search *s)
 		return 0;
 	snprintf(abstract.prefix, sizeof abstract.prefix,
 		 "@pyattach-sample-%d-", (int)p->inner_pid);
-	if (each_socket("/proc/net/unix", try_abstract, &abstract))
+	/* those of its network namespace */
+	snprintf(table, sizeof table, "/proc/%d/net/unix", (int)p->pid);
+	if (each_socket(table, try_abstract, &abstract))
 		return 0;
 	return s->err ? s->err :
 		not_attached(s, at ? state_reason(&directory) : "");

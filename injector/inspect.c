@@ -9,17 +9,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "injector/arch.h"
 #include "injector/diag.h"
 #include "injector/elf_file.h"
+#include "injector/enter.h"
 #include "injector/injector.h"
 #include "injector/modules.h"
 #include "injector/permission.h"
 #include "injector/proc.h"
 #include "injector/python.h"
 #include "injector/room.h"
+
+#define ENTER_S 5		/* limit for entering a namespace */
 
 /* What is gathered on the way. */
 struct inspection {
@@ -236,33 +241,32 @@ static int check_python(struct inspection *in)
 	return error ? error : check_libc(in);
 }
 
-/* Is our user somebody in the target's user namespace?  The second number of
- * a line of uid_map is an id as we see it.  Unreadable: yes, as without. */
-static bool knows_our_user(const struct inspection *in)
+static int open_nothing(void *context)
 {
-	unsigned long inside, outside, count;
-	char map[4096], ours[64] = "", theirs[64] = "";
-	char *line, *rest = map;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (readlink("/proc/self/ns/user", ours, sizeof ours - 1) < 0 ||
-	    readlinkat(in->dir, "ns/user", theirs, sizeof theirs - 1) < 0 ||
-	    !strcmp(ours, theirs) ||
-	    pa_proc_read(in->dir, "uid_map", map, sizeof map) <= 0)
-		return true;
-	while ((line = strsep(&rest, "\n")))
-		if (sscanf(line, "%lu %lu %lu", &inside, &outside,
-			   &count) == 3 &&
-		    geteuid() >= outside && geteuid() - outside < count)
-			return true;
-	return false;
+	(void)context;
+	return fd < 0 ? -errno : fd;
 }
 
-static int refuse_namespace(const struct inspection *in)
+/* Could we talk to a payload in there?  Asked before there is one. */
+static int check_namespace(struct inspection *in)
 {
-	int error = pa_fail(in->diag, PA_E_NOT_PERMITTED,
-			    "process %d is in a user namespace that does not know user %u, so its payload would answer to nobody here",
-			    in->pid, (unsigned)geteuid());
+	struct timespec t;
+	int fd, error;
 
+	if (!pa_enter_is_needed(in->pid, false))
+		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	fd = pa_enter_call(in->pid, false, (uint64_t)(t.tv_sec + ENTER_S) *
+			   1000000000, open_nothing, NULL);
+	if (fd >= 0) {
+		close(fd);
+		return 0;
+	}
+	error = pa_fail(in->diag, PA_E_NOT_PERMITTED,
+			"process %d is in a user namespace that does not know user %u and cannot be entered: %s",
+			in->pid, (unsigned)geteuid(), strerror(-fd));
 	if (in->diag)
 		snprintf(in->diag->hint, sizeof in->diag->hint,
 			 "run pyattach-sample inside that namespace");
@@ -271,8 +275,6 @@ static int refuse_namespace(const struct inspection *in)
 
 static int check_hindrances(struct inspection *in)
 {
-	if (!knows_our_user(in))
-		return refuse_namespace(in);
 	if (in->python.state == PA_PYTHON_STARTING)
 		return pa_fail(in->diag, PA_E_NOT_READY,
 			       "the interpreter of process %d is not initialised yet",
@@ -346,6 +348,8 @@ static int inspect_program(struct inspection *in, uint64_t room)
 		error = check_python(in);
 	if (!error)
 		error = check_hindrances(in);
+	if (!error)
+		error = check_namespace(in);
 	if (error)
 		return error;
 	fill_target(in);

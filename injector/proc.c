@@ -359,6 +359,23 @@ static int parse_map(char *line, struct pa_map *map)
 	return 0;
 }
 
+int pa_proc_parse_id_map(const char *text, unsigned long outer,
+			 unsigned long *inner)
+{
+	for (; text && *text; text = strchr(text, '\n')) {
+		unsigned long first, from, count;
+
+		text += *text == '\n';
+		if (sscanf(text, "%lu %lu %lu", &first, &from, &count) != 3)
+			continue;
+		if (outer >= from && outer - from < count) {
+			*inner = first + (outer - from);
+			return 0;
+		}
+	}
+	return -1;
+}
+
 int pa_proc_parse_maps(char *text, struct pa_maps *out)
 {
 	size_t lines = 1;

@@ -99,6 +99,11 @@ int pa_proc_parse_cgroup(const char *text, const char *controller,
 int pa_proc_parse_cgroup_mount(const char *text, const char *controller,
 			       char *mount, char *root, size_t size);
 
+/* What the id `outer` is called inside of a user namespace, from its uid_map
+ * or gid_map as we read it; -1 if it is nobody there. */
+int pa_proc_parse_id_map(const char *text, unsigned long outer,
+			 unsigned long *inner);
+
 /* Takes over text (malloc), also on failure. */
 int pa_proc_parse_maps(char *text, struct pa_maps *out);
 void pa_proc_free_maps(struct pa_maps *maps);

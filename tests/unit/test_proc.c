@@ -272,6 +272,27 @@ static void test_own_process(void **state)
 	assert_true(pa_proc_open(0x7ffffff0) < 0);
 }
 
+static void test_id_map(void **state)
+{
+	static const char map[] =
+		"         0       1000          1\n"
+		"         1     100000      65536\n";
+	unsigned long inner = 7;
+
+	(void)state;
+	assert_int_equal(pa_proc_parse_id_map(map, 1000, &inner), 0);
+	assert_int_equal(inner, 0);
+	assert_int_equal(pa_proc_parse_id_map(map, 165535, &inner), 0);
+	assert_int_equal(inner, 65536);
+	assert_int_equal(pa_proc_parse_id_map(map, 165536, &inner), -1);
+	assert_int_equal(pa_proc_parse_id_map(map, 0, &inner), -1);
+	assert_int_equal(pa_proc_parse_id_map("", 0, &inner), -1);
+	assert_int_equal(pa_proc_parse_id_map("0 0", 0, &inner), -1);
+	assert_int_equal(pa_proc_parse_id_map("0 0 4294967295\n", 65534,
+					      &inner), 0);
+	assert_int_equal(inner, 65534);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -287,6 +308,7 @@ int main(void)
 		cmocka_unit_test(test_maps),
 		cmocka_unit_test(test_maps_cut_short),
 		cmocka_unit_test(test_own_process),
+		cmocka_unit_test(test_id_map),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
