@@ -126,6 +126,13 @@ def from_outside_by_its_user(context):
                 require(got["socket"].startswith("/run/user/0/"), "socket", got)
 
 
+def from_outside_by_root(context):
+    """By the host's root, who is nobody inside."""
+    for script in ("", OWN_RUN):
+        with container(context, script) as target:
+            every_verb(context, target, target.pid)
+
+
 # ---- mounts that leave no place ----
 
 @contextlib.contextmanager
@@ -192,5 +199,5 @@ def no_proc(context, script=""):
             yield target
 
 
-CASES = [from_inside, from_outside_by_its_user, noexec_tmp, no_writable_directory,
-         read_only_root, without_proc, without_proc_or_place]
+CASES = [from_inside, from_outside_by_its_user, from_outside_by_root, noexec_tmp,
+         no_writable_directory, read_only_root, without_proc, without_proc_or_place]
