@@ -105,8 +105,11 @@ static double share(uint64_t part, uint64_t whole)
 	return whole ? (double)part / (double)whole : 0;
 }
 
-static void put_verdict(FILE *out, const struct pa_census *c)
+static void put_verdict(FILE *out, const struct pa_census_answer *a)
 {
+	const struct pa_census *c = a->census;
+	const char *all = a->input->source.live ? "RSS" :
+		"what is in the core";
 	const uint64_t *m = c->memory;
 	uint64_t live = m[PA_MEMORY_SMALL_LIVE] + m[PA_MEMORY_LARGE_LIVE];
 	uint64_t empty = m[PA_MEMORY_SMALL_FREE] + m[PA_MEMORY_FREE_POOLS] +
@@ -116,25 +119,26 @@ static void put_verdict(FILE *out, const struct pa_census *c)
 	struct pa_text live_text = pa_human_bytes((double)live);
 
 	if (live >= empty && live >= other)
-		fprintf(out, "Not fragmentation: %s (%s of RSS) are in use, "
+		fprintf(out, "Not fragmentation: %s (%s of %s) are in use, "
 			"and only %s are free space that is kept. If RSS "
 			"grows, something holds on to objects.\n",
 			live_text.s, pa_human_share(share(live, c->rss)).s,
-			pa_human_bytes((double)empty).s);
+			all, pa_human_bytes((double)empty).s);
 	else if (empty >= other)
-		fprintf(out, "Fragmentation: %s (%s of RSS) are free space "
+		fprintf(out, "Fragmentation: %s (%s of %s) are free space "
 			"that Python and the C library keep, more than the "
 			"%s in use. Objects that were freed left it behind; "
 			"it is used again before RSS grows.\n",
 			pa_human_bytes((double)empty).s,
-			pa_human_share(share(empty, c->rss)).s, live_text.s);
+			pa_human_share(share(empty, c->rss)).s, all,
+			live_text.s);
 	else
 		fprintf(out, "Neither leak nor fragmentation of Python's "
-			"objects: %s (%s of RSS) are files, stacks and other "
+			"objects: %s (%s of %s) are files, stacks and other "
 			"memory that is not Python's; %s are in use, %s "
 			"are free.\n", pa_human_bytes((double)other).s,
-			pa_human_share(share(other, c->rss)).s, live_text.s,
-			pa_human_bytes((double)empty).s);
+			pa_human_share(share(other, c->rss)).s, all,
+			live_text.s, pa_human_bytes((double)empty).s);
 }
 
 static void put_remarks(FILE *out, const struct pa_census_answer *a)
@@ -178,7 +182,7 @@ char *pa_census_sentences(const struct pa_census_answer *answer)
 
 	if (!out)
 		return NULL;
-	put_verdict(out, answer->census);
+	put_verdict(out, answer);
 	put_remarks(out, answer);
 	if (fclose(out)) {
 		free(text);

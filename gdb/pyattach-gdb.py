@@ -12,4 +12,4 @@ else:
     _here = os.path.dirname(os.path.abspath(__file__))
     if _here not in sys.path:
         sys.path.insert(0, _here)
-    import pyattach.commands    # noqa: F401
+    import pyattach.census_command      # noqa: F401, with all of commands

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The census against a target that knows its own truth: running, stopped,
 busy, as a core, under other allocators; and what it refuses."""
+import contextlib
+import json
 import os
 import shutil
 import signal
@@ -273,6 +275,64 @@ def same_numbers(answer):
             for name, row in by_name(answer).items() if name[0] or name[1][:6] == "<type "}
 
 
+@contextlib.contextmanager
+def path_with(directory):
+    """PATH with a directory in front, or without any pyattach-sample."""
+    old = os.environ["PATH"]
+    plain = [d for d in old.split(":") if not os.path.exists(d + "/pyattach-sample")]
+    os.environ["PATH"] = ":".join([directory] * bool(directory) + plain)
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = old
+
+
+def in_gdb(context):
+    """`pyattach census' of a live process and of its core: as the command says
+    where it is installed, and small objects exact where it is not."""
+    program = os.path.dirname(os.path.abspath(context.program))
+    with cores.Place(context) as place:
+        gdb = cores.Gdb(context, place.path)
+        with context.target("census.py", 1) as target:
+            truth = [row for row in target.ask("truth") if row[1] in SMALL_ONLY]
+            path = os.path.join(place.path, "core")
+            for commands, arguments in (
+                    (("generate-core-file " + gdb.inside + "/core",), ("-p", str(target.pid))),
+                    ((), ("-core", gdb.inside + "/core"))):
+                with path_with(None):
+                    check_gdb(gdb.run(*commands, "pyattach census 0 -json",
+                                      arguments=arguments), truth)
+                if not gdb.prefix:
+                    with path_with(program):
+                        answer = check_gdb(gdb.run("pyattach census 0 -json",
+                                                   arguments=arguments), truth, by_tool=True)
+                    require(answer["rss"] > 0, "rss", answer)
+            text = gdb.run("pyattach census 3", "pyattach census 1 2", arguments=arguments)
+            require("share  type" in text[1] and text[1].count("Slotted") <= 1
+                    and "Usage: pyattach census" in text[2], "the table", text)
+            require(os.path.exists(path), "the core")
+
+
+SMALL_ONLY = ("Slotted", "Weak", "List", "Dict", "Set", "Deque", "Node", "OfMeta", "Managed")
+
+
+def check_gdb(done, truth, by_tool=False):
+    lines = [line for line in done[1].splitlines() if line.startswith('{"schema"')]
+    require(lines, "gdb gave no census", done)
+    answer = json.loads(lines[-1])
+    found = {}
+    for row in answer["rows"]:
+        if row["module"] in (None, "__main__"):
+            found[row["type"]] = row
+    for _, name, row in truth:
+        require(name in found, "no row of " + name, sorted(found)[:60])
+        require_equal(found[name]["objects"], row["objects"], "objects of " + name)
+        require_equal(found[name]["bytes_with_buffers"] is not None, by_tool, "who counted")
+        if row["bytes"] is not None:
+            near(found[name]["bytes"], row["bytes"], "bytes of " + name)
+    return answer
+
+
 def signal_core(context):
     """The same of a process that died by SIGSEGV."""
     pattern = cores.need_plain_cores(context)
@@ -399,5 +459,5 @@ def ended(context):
                     errors)
 
 
-CASES = [truth_of_it, numpy, stopped, formats, growth, untouched, busy, core, signal_core,
-         other_allocators, ended, refusals, others]
+CASES = [truth_of_it, numpy, stopped, formats, growth, untouched, busy, core, in_gdb,
+         signal_core, other_allocators, ended, refusals, others]
