@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
 """`pyattach census': registered beside the commands of commands.py.
 
-Thin: which memory it is, words in, lines out.
+Thin: which memory it is, words in, lines out.  gdb itself is reached through
+commands.py only.
 """
 import os
-
-import gdb
 
 from . import census, commands, json_views, text
 from .words import Misuse
@@ -69,7 +68,8 @@ Needs no attach.  Where pyattach-sample is not installed only objects of up to
                     return answer
             except (census.ToolFailed, OSError) as why:
                 remark = '%s: %s' % (census.PROGRAM, text.safe(str(why)))
-        more = commands.GdbMemory(gdb.selected_inferior(), memory.kind)
+        more = commands.GdbMemory(commands.gdb.selected_inferior(),
+                                  memory.kind)
         answer = census.by_pass(memory, more.read, limit)
         if remark:
             answer['remarks'] = [remark, 'Hence only objects of up to 512 '
