@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@
 #define SEGMENTS_MAX ((size_t)1 << 20)
 #define NOTE_FILE 0x46494c45u
 #define NOTES_MAX 1000000u
+#define VIEW_MIN ((size_t)1 << 20)	/* less is sooner copied */
 
 /* ---- bytes of the file ---- */
 
@@ -500,4 +502,27 @@ uint64_t pa_core_salvage(const struct pa_core *core, uint64_t address,
 		done += run.length;
 	}
 	return lost;
+}
+
+void *pa_core_view(const struct pa_core *core, uint64_t address, size_t n)
+{
+	struct run run;
+	void *view;
+
+	if (n < VIEW_MIN || core->stream || address > UINT64_MAX - n)
+		return NULL;
+	run = find_run(core, address, n);
+	if (run.why != PA_CORE_THERE || run.length < n ||
+	    run.offset % (uint64_t)sysconf(_SC_PAGESIZE))
+		return NULL;
+	/* Pages that were written to would be filled as copies. */
+	view = mmap(NULL, n, PROT_READ, MAP_PRIVATE | MAP_POPULATE, core->fd,
+		    (off_t)run.offset);
+	if (view == MAP_FAILED)
+		return NULL;
+	if (mprotect(view, n, PROT_READ | PROT_WRITE)) {
+		munmap(view, n);
+		return NULL;
+	}
+	return view;
 }

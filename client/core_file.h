@@ -75,6 +75,13 @@ enum pa_core_why pa_core_read(const struct pa_core *core, uint64_t address,
 uint64_t pa_core_salvage(const struct pa_core *core, uint64_t address,
 			 void *buffer, size_t n);
 
+/*
+ * n bytes at an address as memory that may be written to, or NULL where that
+ * is not worth it or not to be had; to be unmapped.  Where the file is cut
+ * meanwhile, SIGBUS comes.
+ */
+void *pa_core_view(const struct pa_core *core, uint64_t address, size_t n);
+
 /* Bytes of a segment that the file really has. */
 uint64_t pa_core_present(const struct pa_core *core,
 			 const struct pa_core_segment *segment);

@@ -41,6 +41,11 @@ static int read_core(const struct pa_reader *reader, uint64_t at, void *buffer,
 	return 0;
 }
 
+static void *view_core(const struct pa_reader *reader, uint64_t at, size_t n)
+{
+	return pa_core_view(((const struct core_reader *)reader)->core, at, n);
+}
+
 /* What the directory counts and the table does not have. */
 static void compare(struct pa_image *image)
 {
@@ -106,7 +111,8 @@ static int read_found(struct pa_core *core, const struct pa_directory *d,
 {
 	uint64_t lost = 0;
 	const struct core_reader reader = {
-		.reader = { .read = read_core, .directory = facts->address },
+		.reader = { .read = read_core, .view = view_core,
+			    .directory = facts->address },
 		.core = core, .directory = d, .lost = &lost,
 	};
 	int err;

@@ -3,18 +3,15 @@
  * The decoder of the image; see image_read.h.  It must trust no number that
  * it reads: a file can be cut, rotten, or made to harm.
  */
-#include "client/image_read.h"
+#include "client/image_parts.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <zlib.h>
 
 #define HUGE ((uintptr_t)2 << 20)
-#define RATE_MAX ((uint64_t)1 << 40)
-#define SIZE_MAX_SANE ((uint64_t)1 << 62)
 
 static int read_bytes(const struct pa_reader *reader, uint64_t at,
 		      void *buffer, size_t n)
@@ -83,20 +80,15 @@ static int check_directory(const struct pa_reader *reader,
 	return 0;
 }
 
-static bool sane(double value)
-{
-	return isfinite(value) && value >= 0;
-}
-
 static int check_counters(const struct pa_directory *d, struct pa_diag *diag)
 {
-	if (d->rate < 1 || d->rate > RATE_MAX || d->rate_effective < 1 ||
-	    d->rate_effective > RATE_MAX || !sane(d->estimated_bytes) ||
-	    !sane(d->estimated_bytes_variance) ||
-	    !sane(d->estimated_bytes_weight_max) ||
-	    !sane(d->estimated_objects) ||
-	    !sane(d->estimated_objects_variance) ||
-	    !sane(d->estimated_objects_weight_max))
+	if (d->rate < 1 || d->rate > PA_IMAGE_RATE_MAX || d->rate_effective < 1 ||
+	    d->rate_effective > PA_IMAGE_RATE_MAX || !pa_image_sane(d->estimated_bytes) ||
+	    !pa_image_sane(d->estimated_bytes_variance) ||
+	    !pa_image_sane(d->estimated_bytes_weight_max) ||
+	    !pa_image_sane(d->estimated_objects) ||
+	    !pa_image_sane(d->estimated_objects_variance) ||
+	    !pa_image_sane(d->estimated_objects_weight_max))
 		return pa_fail(diag, PA_E_DAMAGED, "the image is damaged: "
 			       "impossible counters in its directory");
 	return 0;
@@ -147,12 +139,12 @@ static uint64_t repair_counters(struct pa_directory *d)
 	uint64_t repaired = 0;
 
 	for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
-		if (!sane(*figures[i])) {
+		if (!pa_image_sane(*figures[i])) {
 			*figures[i] = 0;
 			repaired++;
 		}
 	for (size_t i = 0; i < 2; i++)
-		if (*rates[i] < 1 || *rates[i] > RATE_MAX) {
+		if (*rates[i] < 1 || *rates[i] > PA_IMAGE_RATE_MAX) {
 			*rates[i] = 1;
 			repaired++;
 		}
@@ -207,6 +199,7 @@ struct want {
 	uint32_t kind, elem_size;
 	const char *name;
 	void *bytes;
+	uint64_t mapped;	/* bytes is unmapped, not freed */
 	uint64_t count;
 	uint32_t found_size;	/* elem_size of the image, 0 = not read */
 };
@@ -246,13 +239,23 @@ static unsigned char *region_memory(size_t n)
 	return bytes;
 }
 
+/* Only the live samples are so many that copying them costs something. */
+static unsigned char *view_region(const struct pa_reader *reader, uint64_t at,
+				  uint64_t n, struct want *want)
+{
+	unsigned char *bytes = NULL;
+
+	if (reader->view && want->kind == PA_KIND_LIVE)
+		bytes = reader->view(reader, at, n);
+	want->mapped = bytes ? n : 0;
+	return bytes;
+}
+
 static int copy_region(const struct pa_reader *reader,
 		       const struct pa_region *region, uint32_t crc,
-		       uint64_t count, struct want *want)
+		       uint64_t at, struct want *want)
 {
-	uint64_t at = reader->snapshot ?
-		reader->directory + region->file_offset : region->address;
-	uint64_t n = count * region->elem_size;
+	uint64_t n = want->count * region->elem_size;
 	unsigned char *bytes = region_memory(n + 1);
 	int err;
 
@@ -261,13 +264,29 @@ static int copy_region(const struct pa_reader *reader,
 	err = reader->read(reader, at, bytes, n);
 	if (!err && reader->snapshot && checksum(0, bytes, n) != crc)
 		err = PA_E_DAMAGED;
-	if (err) {
+	if (err)
 		free(bytes);
-		return err;
-	}
-	drop_unknown_fields(bytes, count, region->elem_size, want->elem_size);
-	want->bytes = bytes;
+	else
+		want->bytes = bytes;
+	return err;
+}
+
+static int take_region(const struct pa_reader *reader,
+		       const struct pa_region *region, uint32_t crc,
+		       uint64_t count, struct want *want)
+{
+	uint64_t at = reader->snapshot ?
+		reader->directory + region->file_offset : region->address;
+	int err = 0;
+
 	want->count = count;
+	want->bytes = view_region(reader, at, count * region->elem_size, want);
+	if (!want->bytes)
+		err = copy_region(reader, region, crc, at, want);
+	if (err)
+		return err;
+	drop_unknown_fields(want->bytes, count, region->elem_size,
+			    want->elem_size);
 	want->found_size = region->elem_size;
 	return 0;
 }
@@ -320,7 +339,7 @@ static int read_region(const struct pa_reader *reader,
 		if (!gap_is_empty(reader, d, set, index))
 			return PA_E_DAMAGED;
 	}
-	return copy_region(reader, region, d->region_crc[index], count, want);
+	return take_region(reader, region, d->region_crc[index], count, want);
 }
 
 /* Of a memory, a region that cannot be used becomes an empty one. */
@@ -381,186 +400,14 @@ static int read_regions(const struct pa_reader *reader, struct pa_image *image,
 	image->n_frames = wants[2].count;
 	image->nodes = wants[3].bytes;
 	image->n_nodes = wants[3].count;
-	image->live = wants[4].bytes;
-	image->n_live = wants[4].count;
+	/* without the reserved element; damage may have left none */
+	image->live_memory = wants[4].bytes;
+	image->live_mapped = wants[4].mapped;
+	image->live = image->live_memory ? image->live_memory + 1 : NULL;
+	image->n_live = wants[4].count ? wants[4].count - 1 : 0;
 	/* A longer record hashes fields that were dropped. */
 	*hashed = wants[4].found_size == sizeof(struct pa_live);
 	return err;
-}
-
-/* ---- records ---- */
-
-const char *pa_image_string(const struct pa_image *image, uint32_t offset,
-			    uint32_t *length)
-{
-	uint32_t n;
-
-	*length = 0;
-	if (!offset || image->n_strings < 4 || offset > image->n_strings - 4)
-		return "";
-	memcpy(&n, image->strings + offset, sizeof n);
-	if (n > image->n_strings - 4 - offset)
-		return "";
-	*length = n;
-	return image->strings + offset + 4;
-}
-
-static bool string_valid(const struct pa_image *image, uint32_t offset)
-{
-	uint32_t n;
-
-	if (!offset)
-		return true;	/* the empty one, whatever lies there */
-	if (image->n_strings < 4 || offset > image->n_strings - 4)
-		return false;
-	memcpy(&n, image->strings + offset, sizeof n);
-	return n <= image->n_strings - 4 - offset;
-}
-
-static bool site_valid(const struct pa_image *image, const struct pa_site *s)
-{
-	return s->node < image->n_nodes && s->domain < PA_DOMAIN_COUNT &&
-		sane(s->allocated_bytes) &&
-		sane(s->allocated_bytes_variance) &&
-		sane(s->allocated_bytes_weight_max) &&
-		sane(s->allocated_objects) &&
-		sane(s->allocated_objects_variance) &&
-		sane(s->allocated_objects_weight_max) &&
-		sane(s->peak_bytes);
-}
-
-/* Tables that only grow: one bad index spoils what refers to it. */
-static int check_tables(const struct pa_image *image, struct pa_diag *diag)
-{
-	for (uint64_t i = 0; i < image->n_frames; i++)
-		if (!string_valid(image, image->frames[i].file) ||
-		    !string_valid(image, image->frames[i].function))
-			return pa_fail(diag, PA_E_DAMAGED, "the image is "
-				"damaged: frame %" PRIu64 " has no name", i);
-	for (uint64_t i = 1; i < image->n_nodes; i++)
-		if (image->nodes[i].parent >= i ||
-		    image->nodes[i].frame >= image->n_frames)
-			return pa_fail(diag, PA_E_DAMAGED, "the image is "
-				"damaged: node %" PRIu64 " leads nowhere", i);
-	for (uint64_t i = 0; i < image->n_sites; i++)
-		if (!site_valid(image, &image->sites[i]))
-			return pa_fail(diag, PA_E_DAMAGED, "the image is "
-				"damaged: site %" PRIu64 " is wrong", i);
-	return 0;
-}
-
-/* The same of a memory: what leads nowhere leads to element 0. */
-static uint64_t repair_tables(struct pa_image *image)
-{
-	uint64_t repaired = 0;
-
-	for (uint64_t i = 0; i < image->n_frames; i++) {
-		struct pa_frame *f = &image->frames[i];
-		bool file = string_valid(image, f->file);
-		bool function = string_valid(image, f->function);
-
-		f->file = file ? f->file : 0;
-		f->function = function ? f->function : 0;
-		repaired += !file || !function;
-	}
-	for (uint64_t i = 1; i < image->n_nodes; i++) {
-		struct pa_node *n = &image->nodes[i];
-
-		if (n->parent < i && n->frame < image->n_frames)
-			continue;
-		*n = (struct pa_node){ 0, 0 };
-		repaired++;
-	}
-	for (uint64_t i = 0; i < image->n_sites; i++)
-		if (!site_valid(image, &image->sites[i])) {
-			image->sites[i] = (struct pa_site){ 0 };
-			repaired++;
-		}
-	return repaired;
-}
-
-/* The checks of up to LANES records, side by side and by words: each is a
- * chain of multiplications that would wait for itself. */
-#define LANES 4u
-#define WORD sizeof(uint64_t)
-
-static void checks_of(const struct pa_live *live, uint64_t n,
-		      uint16_t checks[LANES])
-{
-	const unsigned char *bytes[LANES];
-	uint32_t hash[LANES];
-	uint64_t word[LANES];
-
-	for (unsigned k = 0; k < LANES; k++) {
-		bytes[k] = (const unsigned char *)&live[k < n ? k : 0];
-		hash[k] = 0x811c9dc5u;
-	}
-	for (size_t i = offsetof(struct pa_live, address); i < sizeof *live;
-	     i += WORD) {
-		for (unsigned k = 0; k < LANES; k++)
-			memcpy(&word[k], bytes[k] + i, WORD);
-		for (unsigned j = 0; j < WORD; j++) {
-#pragma GCC unroll 4
-			for (unsigned k = 0; k < LANES; k++) {
-				hash[k] = (hash[k] ^ (word[k] & 0xff)) *
-					0x01000193u;
-				word[k] >>= 8;
-			}
-		}
-	}
-	for (unsigned k = 0; k < LANES; k++)
-		checks[k] = (uint16_t)hash[k];
-}
-
-uint16_t pa_image_check(const struct pa_live *live)
-{
-	uint16_t checks[LANES];
-
-	checks_of(live, 1, checks);
-	return checks[0];
-}
-
-static bool live_valid(const struct pa_image *image,
-		       const struct pa_live *live)
-{
-	return live->site < image->n_sites &&
-		live->domain < PA_DOMAIN_COUNT && live->rate >= 1 &&
-		live->rate <= RATE_MAX && live->size < SIZE_MAX_SANE &&
-		string_valid(image, live->type);
-}
-
-/* Is this record to be kept?  Counts it where it is not. */
-static bool keeps(struct pa_image *image, const struct pa_live *live,
-		  bool check_right)
-{
-	if (!live->seq || !live->address)
-		return false;
-	if (live->seq & 1)
-		image->torn++;
-	else if (check_right && live_valid(image, live))
-		return true;
-	else
-		image->damaged++;
-	return false;
-}
-
-/* Keep the valid records, in place; count the others. */
-static void filter_live(struct pa_image *image, bool hashed)
-{
-	uint64_t kept = 0;
-
-	for (uint64_t i = 1; i < image->n_live; i += LANES) {
-		const struct pa_live *live = &image->live[i];
-		uint64_t n = image->n_live - i;
-		uint16_t checks[LANES];
-
-		checks_of(live, n, checks);
-		for (uint64_t k = 0; k < LANES && k < n; k++)
-			if (keeps(image, &live[k], !hashed ||
-				  checks[k] == live[k].check))
-				image->live[kept++] = live[k];
-	}
-	image->n_live = kept;
 }
 
 int pa_image_read(const struct pa_reader *reader, struct pa_image *image,
@@ -575,14 +422,14 @@ int pa_image_read(const struct pa_reader *reader, struct pa_image *image,
 	if (!err)
 		err = read_regions(reader, image, &hashed, diag);
 	if (!err && reader->snapshot)
-		err = check_tables(image, diag);
+		err = pa_image_check_tables(image, diag);
 	else if (!err)
-		image->repaired += repair_tables(image);
+		image->repaired += pa_image_repair_tables(image);
 	if (err) {
 		pa_image_free(image);
 		return err;
 	}
-	filter_live(image, hashed);
+	pa_image_filter_live(image, hashed);
 	if (reader->snapshot && image->damaged) {
 		pa_fail(diag, PA_E_DAMAGED, "the image is damaged: %" PRIu64
 			" of its live samples are wrong", image->damaged);
@@ -594,7 +441,10 @@ int pa_image_read(const struct pa_reader *reader, struct pa_image *image,
 
 void pa_image_free(struct pa_image *image)
 {
-	free(image->live);
+	if (image->live_mapped)
+		munmap(image->live_memory, image->live_mapped);
+	else
+		free(image->live_memory);
 	free(image->sites);
 	free(image->frames);
 	free(image->nodes);

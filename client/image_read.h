@@ -26,6 +26,9 @@ struct pa_reader {
 	 * PA_E_READ where it has a hole. */
 	int (*read)(const struct pa_reader *reader, uint64_t at, void *buffer,
 		    size_t n);
+	/* The same bytes as memory that may be written to and is unmapped by
+	 * munmap(result, n), or NULL: then they are read.  May be NULL. */
+	void *(*view)(const struct pa_reader *reader, uint64_t at, size_t n);
 	uint64_t directory;	/* where the directory stands */
 	/* A snapshot: regions are found by file_offset, all must be whole.
 	 * A memory: regions are found by address, records that were being
@@ -43,6 +46,8 @@ struct pa_bytes_reader {
 struct pa_image {
 	struct pa_directory directory;
 	struct pa_live *live;		/* only valid ones, n_live */
+	struct pa_live *live_memory;	/* what is freed for it, */
+	uint64_t live_mapped;		/* or unmapped: so many bytes */
 	struct pa_site *sites;
 	struct pa_frame *frames;
 	struct pa_node *nodes;

@@ -241,7 +241,7 @@ void pa_report_finish(struct pa_report *report)
 		pa_tally_add(&total, &report->rows[i].tally);
 	report->total_sum = pa_tally_sum(&total);
 	report->estimated_sum = pa_tally_sum(&report->estimated);
-	report->all_live_bytes = pa_tally_sum(&report->all_live).bytes;
+	report->all_live_bytes = pa_fixed_bytes(report->all_live);
 	report->total_bytes = pa_estimate_bytes(&report->total_sum,
 						report->rate_max);
 	report->total_objects = pa_estimate_objects(&report->total_sum,

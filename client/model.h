@@ -86,7 +86,7 @@ struct pa_report {
 	uint64_t repaired, lost;	/* as in struct pa_image */
 	bool stacks_off;
 
-	struct pa_tally all_live;	/* before any filter */
+	pa_fixed all_live;		/* bytes before any filter */
 	double all_live_bytes;
 	struct pa_sum total_sum;	/* of what passed the filters */
 	struct pa_estimate total_bytes, total_objects;

@@ -5,6 +5,8 @@
  */
 #include "client/model_parts.h"
 
+#include <stdlib.h>
+
 struct row_lookup {
 	const struct pa_row *rows;
 	const struct pa_row *key;
@@ -65,42 +67,55 @@ static bool age_wanted(const struct pa_question *q, uint64_t age_ns)
 		(!q->max_age_ns || age_ns <= q->max_age_ns);
 }
 
-/* The row of a live sample; NULL without memory.  Where only the site
- * decides, its row is found once and remembered. */
-static struct pa_row *live_row(struct pa_report *report,
-			       const struct pa_live *live,
-			       const struct pa_sites *sites)
+static struct pa_row *find_live_row(struct pa_report *report,
+				    const struct pa_live *live,
+				    const struct pa_sites *sites)
 {
 	enum pa_group_by by = report->question.group_by;
-	bool alone = by != PA_BY_THREAD && by != PA_BY_DOMAIN;
 	struct pa_row key = sites->keys[live->site], *row;
 
-	if (alone && sites->rows[live->site])
-		return &report->rows[sites->rows[live->site] - 1];
 	if (by == PA_BY_THREAD)
 		key.number = live->thread;
 	else if (by == PA_BY_DOMAIN)
 		key.number = live->domain;
 	row = find_row(report, &key);
-	if (row && alone)
+	if (row && by != PA_BY_THREAD && by != PA_BY_DOMAIN)
 		sites->rows[live->site] = (uint32_t)(row - report->rows) + 1;
 	return row;
 }
 
-/* Weights of samples seen lately: sizes repeat, and exp() is slow. */
-#define WEIGHTS 256u
+/* The row of a live sample; NULL without memory.  Where only the site
+ * decides, its row is found once and remembered. */
+static inline struct pa_row *live_row(struct pa_report *report,
+				      const struct pa_live *live,
+				      const struct pa_sites *sites)
+{
+	uint32_t known = sites->rows[live->site];
+
+	return known ? &report->rows[known - 1] :
+		find_live_row(report, live, sites);
+}
+
+/* Weights of samples seen lately: sizes repeat, and to weigh is slow. */
+#define WEIGHTS 16384u
 
 struct weight {
 	uint64_t size, rate;
 	struct pa_tally tally;	/* of one sample; samples 0 = not in use */
 };
 
-static const struct pa_tally *weigh(struct weight *weights,
-				    const struct pa_live *live)
+static inline struct weight *weight_place(struct weight *weights,
+					  const struct pa_live *live)
 {
 	uint64_t hash = (live->size ^ live->rate) * 0x9e3779b97f4a7c15ull;
-	struct weight *w = &weights[hash >> 32 & (WEIGHTS - 1)];
 
+	return &weights[hash >> 32 & (WEIGHTS - 1)];
+}
+
+static inline const struct pa_tally *weigh(struct weight *weights,
+					   const struct pa_live *live)
+{
+	struct weight *w = weight_place(weights, live);
 	struct pa_sum sum = { 0 };
 
 	if (w->tally.samples && w->size == live->size &&
@@ -112,34 +127,61 @@ static const struct pa_tally *weigh(struct weight *weights,
 	return &w->tally;
 }
 
+/* Weights and rows lie anywhere: have those of a later sample fetched. */
+#define AHEAD 8u
+
+static inline void fetch(const struct pa_report *report,
+			 struct weight *weights, const struct pa_live *live,
+			 const struct pa_sites *sites)
+{
+	const char *weight = (const char *)weight_place(weights, live);
+	uint32_t known = sites->rows[live->site];
+
+	__builtin_prefetch(weight);
+	__builtin_prefetch(weight + 64);
+	if (known) {
+		const char *row = (const char *)&report->rows[known - 1].tally;
+
+		__builtin_prefetch(row, 1);
+		__builtin_prefetch(row + 64, 1);
+	}
+}
+
 int pa_rows_add_live(struct pa_report *report, const struct pa_image *image,
 		     const struct pa_sites *sites)
 {
 	const struct pa_question *q = &report->question;
 	uint64_t now = pa_image_now(&image->directory);
-	struct weight weights[WEIGHTS] = { 0 };
+	struct weight *weights = calloc(WEIGHTS, sizeof *weights);
 
+	if (!weights)
+		return PA_E_FAILED;
 	for (uint64_t i = 0; i < image->n_live; i++) {
 		const struct pa_live *live = &image->live[i];
 		uint64_t age = now > live->birth_ns ? now - live->birth_ns : 0;
 		const struct pa_tally *one = weigh(weights, live);
 		struct pa_row *row;
 
-		pa_tally_add(&report->all_live, one);
+		if (image->n_live - i > AHEAD)
+			fetch(report, weights, live + AHEAD, sites);
+		report->all_live = pa_fixed_add(report->all_live, one->bytes);
 		if (live->rate > report->rate_max)
 			report->rate_max = live->rate;
 		if (q->of != PA_OF_LIVE || !sites->wanted[live->site] ||
 		    !age_wanted(q, age))
 			continue;
 		row = live_row(report, live, sites);
-		if (!row)
+		if (!row) {
+			free(weights);
 			return PA_E_FAILED;
+		}
 		pa_tally_add(&row->tally, one);
 		row->tally.age = pa_fixed_add(row->tally.age,
 					      pa_fixed_age(one->bytes, age));
 		if (age > row->oldest_ns)
 			row->oldest_ns = age;
 	}
+	free(weights);
 	return 0;
 }
 

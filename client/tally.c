@@ -21,6 +21,11 @@ static double real(pa_fixed value, int bits)
 	return (double)value / power_of_two(bits);
 }
 
+double pa_fixed_bytes(pa_fixed bytes)
+{
+	return real(bytes, PA_FIXED_BYTES);
+}
+
 struct pa_tally pa_tally_of(const struct pa_sum *sum)
 {
 	return (struct pa_tally){

@@ -72,6 +72,8 @@ struct pa_tally pa_tally_of(const struct pa_sum *sum);
 /* The figures as doubles, each the nearest one. */
 struct pa_sum pa_tally_sum(const struct pa_tally *tally);
 
+double pa_fixed_bytes(pa_fixed bytes);
+
 /* The mean age, weighted by bytes; 0 where there are none. */
 uint64_t pa_tally_age_ns(const struct pa_tally *tally);
 

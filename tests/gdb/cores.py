@@ -5,6 +5,7 @@ and how much of a cut core is saved.  Every case also through the tool."""
 import json
 import os
 import struct
+import subprocess
 import sys
 import time
 
@@ -416,6 +417,31 @@ def sparse():
     os.unlink('x.core')
 
 
+def shrinks():
+    """A core that is cut while it is read: said, never the end by a signal."""
+    data = core(synthetic(60000, 50, 9).memory())
+    statuses = {}
+    for k in range(40):
+        write(data)
+        process = subprocess.Popen(
+            [PROGRAM, 'core', 'x.core', '--json'], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        end = time.time() + k * 0.0004      # another moment each time
+        while time.time() < end:
+            pass
+        os.truncate('x.core', 8192)
+        out, err = process.communicate(timeout=60)
+        status = process.returncode
+        said = json.loads(err)['status'] if status else \
+            json.loads(out)['schema']
+        if said not in (status, 'pyattach-sample/report/1'):
+            status = 'confused'
+        statuses[status] = statuses.get(status, 0) + 1
+    ok(set(statuses) <= {0, 91, 92}, 'a core that shrinks while it is read',
+       statuses)
+    print('# statuses %r' % statuses)
+
+
 def not_cores():
     for name, data in (('empty', b''), ('short', b'\x7fELF'),
                        ('text', b'hello world ' * 100),
@@ -466,6 +492,7 @@ def main():
         extraction()
         pipes()
         sparse()
+        shrinks()
     else:
         skip('the tool on the same cores', 'no program')
     done()
