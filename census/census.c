@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "census/answer.h"
 #include "census/owners.h"
 #include "common/error.h"
 
@@ -40,6 +41,11 @@ struct survey {
 	struct pa_buffers buffers;
 	struct arena arena;
 	uint64_t kept, kept_bytes;
+	uint64_t blocks[2], blocks_bytes[2];	/* native, shared */
+	/* who holds it, where that was asked */
+	const struct pa_holders_ask *ask;
+	struct pa_references references;
+	struct pa_roots roots;
 };
 
 /* What a block takes of the memory that is there. */
@@ -59,7 +65,12 @@ static void count_block(void *context, const struct pa_block *block)
 					 &offset, &references);
 	bool debug = pa_is_debug_block(block->head, block->head_size);
 
-	bytes = taken(s, block->address, block->charge);
+	if (s->ask)
+		pa_references_note(&s->references, block, index, offset,
+				   references);
+	/* a chunk's header is in front of it */
+	bytes = taken(s, block->address - (block->small ? 0 : PA_CHUNK_HEAD),
+		      block->charge);
 	s->census->debug_blocks += debug;
 	if (!index) {
 		pa_buffers_add(&s->buffers, block->address + (debug ? 16 : 0),
@@ -100,6 +111,8 @@ static void count_pool(void *context, const struct pa_pool *pool)
 	uint64_t there = pa_census_resident(s->source, pool->address, end);
 	uint64_t live = (uint64_t)pool->live * pool->size;
 
+	if (s->ask)
+		pa_nodes_add_pool(&s->references.nodes, pool);
 	s->census->pools++;
 	if (!s->arena.last || s->arena.number != pool->arena ||
 	    end - s->arena.first > ARENA_MAX) {
@@ -175,15 +188,21 @@ static void add_up(struct survey *s)
 
 /* ---- rows ---- */
 
-static const char *the_names;	/* for the comparison below */
+static const struct pa_types *the_types;	/* for the comparison below */
 
+static int compare(const struct pa_type *a, const struct pa_type *b)
+{
+	const char *names = the_types->names;
+	int order = strcmp(names + a->module, names + b->module);
+
+	return order ? order : strcmp(names + a->name, names + b->name);
+}
+
+/* Their order is kept: blocks know their types by it. */
 static int by_name(const void *left, const void *right)
 {
-	const struct pa_type *a = left, *b = right;
-	int order = strcmp(the_names + a->module, the_names + b->module);
-
-	return order ? order : strcmp(the_names + a->name,
-				      the_names + b->name);
+	return compare(&the_types->type[*(const uint32_t *)left],
+		       &the_types->type[*(const uint32_t *)right]);
 }
 
 static void add_special(struct pa_census *census, enum pa_census_special which,
@@ -196,21 +215,26 @@ static void add_special(struct pa_census *census, enum pa_census_special which,
 		};
 }
 
-static void add_types(struct survey *s)
+static int add_types(struct survey *s)
 {
 	struct pa_census *census = s->census;
+	uint32_t *order = calloc(s->types.count, sizeof *order);
+	const char *names = s->types.names;
 	const struct pa_type *last = NULL;
 
-	the_names = s->types.names;
-	qsort(s->types.type + 1, s->types.count - 1, sizeof *s->types.type,
-	      by_name);
+	if (!order)
+		return PA_E_FAILED;
+	for (uint32_t i = 1; i < s->types.count; i++)
+		order[i] = i;
+	the_types = &s->types;
+	qsort(order + 1, s->types.count - 1, sizeof *order, by_name);
 	for (uint32_t i = 1; i < s->types.count; i++) {
-		const struct pa_type *type = &s->types.type[i];
+		const struct pa_type *type = &s->types.type[order[i]];
 		struct pa_census_row *row = &census->rows[census->n_rows];
 
 		if (!type->objects && !type->buffers)
 			continue;
-		if (last && !by_name(last, type)) {
+		if (last && !compare(last, type)) {
 			row--;
 			row->objects += type->objects;
 			row->bytes += type->bytes;
@@ -218,21 +242,20 @@ static void add_types(struct survey *s)
 			continue;
 		}
 		*row = (struct pa_census_row){
-			.module = the_names + type->module,
-			.name = the_names + type->name,
+			.module = names + type->module,
+			.name = names + type->name,
 			.objects = type->objects, .bytes = type->bytes,
 			.buffers = type->buffers,
 		};
 		census->n_rows++;
 		last = type;
 	}
+	free(order);
+	return 0;
 }
 
-static int make_rows(struct survey *s)
+static void count_buffers(struct survey *s)
 {
-	uint64_t n[2] = { 0, 0 }, bytes[2] = { 0, 0 };
-	struct pa_census *census = s->census;
-
 	for (uint32_t i = 0; i < s->buffers.count; i++) {
 		const struct pa_buffer *buffer = &s->buffers.buffer[i];
 
@@ -240,16 +263,23 @@ static int make_rows(struct survey *s)
 			s->types.type[buffer->owner].buffers += buffer->size;
 			continue;
 		}
-		n[buffer->shared]++;
-		bytes[buffer->shared] += buffer->size;
+		s->blocks[buffer->shared]++;
+		s->blocks_bytes[buffer->shared] += buffer->size;
 	}
+}
+
+static int make_rows(struct survey *s)
+{
+	struct pa_census *census = s->census;
+
 	census->types = s->types.count - 1;
 	census->rows = calloc(s->types.count + 3ull, sizeof *census->rows);
-	if (!census->rows)
+	if (!census->rows || add_types(s))
 		return PA_E_FAILED;
-	add_types(s);
-	add_special(census, PA_CENSUS_NATIVE, "<native>", n[0], bytes[0]);
-	add_special(census, PA_CENSUS_SHARED, "<shared>", n[1], bytes[1]);
+	add_special(census, PA_CENSUS_NATIVE, "<native>", s->blocks[0],
+		    s->blocks_bytes[0]);
+	add_special(census, PA_CENSUS_SHARED, "<shared>", s->blocks[1],
+		    s->blocks_bytes[1]);
 	add_special(census, PA_CENSUS_KEPT, "<kept for reuse>", s->kept,
 		    s->kept_bytes);
 	census->names = s->types.names;
@@ -276,49 +306,131 @@ static int first_pass(struct survey *s)
 	return pa_buffers_close(&s->buffers) ? PA_E_FAILED : 0;
 }
 
+static void tell_owners(void *context, const struct pa_block *block)
+{
+	struct survey *s = context;
+	struct pa_owners owners = { &s->window, &s->types, &s->buffers };
+	struct pa_block again = *block;
+
+	if (s->ask) {
+		pa_references_draw(&s->references, block);
+		if (!block->small)
+			again.head = pa_window_at(&s->window, block->address,
+						  block->head_size);
+	}
+	pa_owners_visit(&owners, &again);
+}
+
+static void note_gap(void *context, uint64_t start, uint64_t end)
+{
+	struct survey *s = context;
+
+	if (s->ask)
+		pa_roots_gap(&s->roots, start, end);
+}
+
 static int second_pass(struct survey *s)
 {
-	struct pa_owners owners = { &s->window, &s->types, &s->buffers };
 	struct pa_walk walk = {
-		.window = &s->window, .context = &owners,
-		.block = pa_owners_visit, .part_from = 0.5, .part_to = 1,
+		.window = &s->window, .context = s, .block = tell_owners,
+		.gap = note_gap, .part_from = 0.5, .part_to = 1,
 	};
 
 	s->window.loaded = 0;
 	s->window.start = s->window.end = 0;
+	if (s->ask)
+		pa_nodes_close(&s->references.nodes);
 	pa_walk_all(&walk);
 	if (walk.stopped)
 		return PA_E_TIMEOUT;
 	pa_buffers_spread(&s->buffers);
-	return 0;
+	return s->ask && pa_references_close(&s->references) ?
+		PA_E_FAILED : 0;
 }
 
-int pa_census_run(const struct pa_census_source *source,
-		  struct pa_census *census)
+/* ---- all ---- */
+
+static int start(struct survey *s)
 {
-	struct survey s = { .source = source, .census = census };
-	int err = 0;
+	if (pa_window_init(&s->window, s->source) ||
+	    pa_types_init(&s->types, &s->window, s->source->python_minor))
+		return PA_E_FAILED;
+	return s->ask && (pa_references_init(&s->references, &s->window,
+					     &s->types) ||
+			  pa_roots_init(&s->roots, &s->references)) ?
+		PA_E_FAILED : 0;
+}
+
+/* Classes without instances have names as well. */
+static void find_classes(struct survey *s)
+{
+	const struct pa_nodes *nodes = &s->references.nodes;
+
+	for (uint32_t i = 0; s->ask && i < nodes->count; i++) {
+		uint64_t size;
+
+		if (nodes->node[i] & PA_NODE_TYPED && s->types.type[
+		    nodes->node[i] & PA_NODE_TYPE].shape == PA_SHAPE_TYPE)
+			pa_types_at(&s->types, pa_nodes_address(nodes, i,
+				    &size) + pa_object_offset(&s->types,
+				    nodes->node[i]));
+	}
+}
+
+static int look(struct survey *s, struct pa_holders *holders)
+{
+	int err = first_pass(s);
+
+	if (!err)
+		err = second_pass(s);
+	if (err)
+		return err;
+	find_classes(s);
+	pa_types_name(&s->types);
+	/* their room is needed now */
+	count_buffers(s);
+	pa_buffers_deinit(&s->buffers);
+	if (!err && s->ask)
+		err = pa_holders_answer(&s->references, &s->roots, s->ask,
+					holders);
+	return err ? err : make_rows(s);
+}
+
+int pa_census_run_asked(const struct pa_census_source *source,
+			const struct pa_holders_ask *ask,
+			struct pa_census *census, struct pa_holders *holders)
+{
+	struct survey s = { .source = source, .census = census, .ask = ask };
+	int err;
 
 	memset(census, 0, sizeof *census);
-	if (pa_window_init(&s.window, source) ||
-	    pa_types_init(&s.types, &s.window, source->python_minor))
-		err = PA_E_FAILED;
+	if (holders)
+		memset(holders, 0, sizeof *holders);
+	if (!holders)
+		s.ask = NULL;
+	err = start(&s);
 	if (!err)
-		err = first_pass(&s);
-	if (!err)
-		err = second_pass(&s);
-	if (!err) {
-		pa_types_name(&s.types);
-		err = make_rows(&s);
-	}
+		err = look(&s, holders);
 	if (!err && s.types.no_memory)
 		census->damaged++;
+	if (s.ask) {
+		pa_roots_deinit(&s.roots);
+		pa_references_deinit(&s.references);
+	}
 	pa_buffers_deinit(&s.buffers);
 	pa_types_deinit(&s.types);
 	pa_window_deinit(&s.window);
 	if (err)
 		pa_census_free(census);
+	if (err && holders)
+		pa_holders_free(holders);
 	return err;
+}
+
+int pa_census_run(const struct pa_census_source *source,
+		  struct pa_census *census)
+{
+	return pa_census_run_asked(source, NULL, census, NULL);
 }
 
 void pa_census_free(struct pa_census *census)

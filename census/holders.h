@@ -86,7 +86,6 @@ struct pa_holders {
 	bool damaged;			/* some were left out: too many */
 	/* the owners of the pointers above */
 	char *names;
-	char *type_names;
 	struct pa_path_step *steps;
 };
 

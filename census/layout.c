@@ -6,15 +6,17 @@
 
 #include <stddef.h>
 
+#define T true
+#define F false
 static const struct pa_layout rows[] = {
-	{ 8, 8, 864, 872, 48, 72, 0, false, false, false },
-	{ 9, 9, 856, 864, 48, 72, 0, false, false, false },
-	{ 10, 10, 864, 872, 48, 72, 0, false, false, false },
-	{ 11, 11, 864, 872, 48, 72, 32, false, true, false },
-	{ 12, 12, 872, 880, 40, 56, 24, true, true, false },
-	{ 13, 13, 872, 880, 40, 56, 0, false, true, false },
-	{ 14, 14, 872, 880, 40, 56, 0, false, true, true },
-	{ 15, 15, 880, 888, 40, 56, 0, false, true, true },
+	{ 8, 8, 864, 872, 48, 72, 0, F, F, F, F, F, F, 112 },
+	{ 9, 9, 856, 864, 48, 72, 0, F, F, F, F, F, F, 112 },
+	{ 10, 10, 864, 872, 48, 72, 0, F, F, F, F, F, F, 112 },
+	{ 11, 11, 864, 872, 48, 72, 32, F, T, F, T, F, F, 128 },
+	{ 12, 12, 872, 880, 40, 56, 24, T, T, F, T, F, F, 128 },
+	{ 13, 13, 872, 880, 40, 56, 0, F, T, F, F, T, F, 128 },
+	{ 14, 14, 872, 880, 40, 56, 0, F, T, T, F, T, T, 128 },
+	{ 15, 15, 880, 888, 40, 56, 0, F, T, T, F, T, T, 128 },
 };
 #define N_ROWS (sizeof rows / sizeof rows[0])
 

@@ -17,8 +17,9 @@ enum {
 	PA_PRE_HEAD = 16,	/* managed dict and weak references */
 
 	PA_TP_NAME = 24, PA_TP_BASICSIZE = 32, PA_TP_ITEMSIZE = 40,
-	PA_TP_FLAGS = 168, PA_TP_BASE = 256, PA_TP_DICT = 264,
-	PA_TP_READ = 272,	/* bytes that hold all of these */
+	PA_TP_FLAGS = 168, PA_TP_WEAK_LIST = 208, PA_TP_MEMBERS = 240,
+	PA_TP_BASE = 256, PA_TP_DICT = 264, PA_TP_DICT_OFFSET = 288,
+	PA_TP_READ = 296,	/* bytes that hold all of these */
 
 	PA_LIST_ITEMS = 24,
 	PA_DICT_KEYS = 32, PA_DICT_VALUES = 40,
@@ -27,11 +28,17 @@ enum {
 	PA_BYTEARRAY_BYTES = 32,
 	PA_ARRAY_ITEMS = 24,
 	PA_NDARRAY_DATA = 16,
+	PA_DEQUE_LEFT_INDEX = 40, PA_DEQUE_RIGHT_INDEX = 48,
+	PA_DEQUE_ITEMS = 64,	/* in a block, behind its first link */
+	PA_WEAK_CALLBACK = 24, PA_WEAK_BODY = 56,
+	PA_MODULE_DICT = 16, PA_FRAME_CODE = 32,
 
 	PA_STR_LENGTH = 16, PA_STR_STATE = 32,
 };
 
+#define PA_TPFLAGS_INLINE_VALUES (1ull << 2)	/* 3.13 */
 #define PA_TPFLAGS_PRE_HEAD (3ull << 3)
+#define PA_TPFLAGS_MANAGED_DICT (1ull << 4)
 #define PA_TPFLAGS_HEAP (1ull << 9)
 #define PA_TPFLAGS_READY (1ull << 12)
 #define PA_TPFLAGS_GC (1ull << 14)
@@ -52,6 +59,10 @@ struct pa_layout {
 	bool values_tagged;	/* lowest bit set: values, else a dict */
 	bool short_keys;	/* dict keys with sizes as powers of two */
 	bool flags_in_refcount;	/* the upper 16 bits are flags */
+	bool values_prefix;	/* a head in front of values, not behind */
+	bool inline_values;	/* of instances, where their type says so */
+	bool tagged_words;	/* frames keep flags in the lowest bits */
+	uint16_t co_name;	/* in a code object: qualified where it can be */
 };
 
 /* The row of a minor version; the newest for one that is not known. */

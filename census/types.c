@@ -12,6 +12,8 @@
 #define CHAIN 8			/* metatypes of metatypes */
 #define SIZE_MAX_OF_TYPE (1ull << 31)
 #define DEBUG_HEAD 16u
+#define NAME_ROOM 32u
+#define BASES 64
 
 static uint32_t hash(uint64_t address)
 {
@@ -102,6 +104,15 @@ static bool is_type(struct pa_types *types, uint64_t metatype)
 	return false;
 }
 
+/* The start of a C name; the longest one asked for lies on one page or two. */
+static void read_name(struct pa_types *types, uint64_t at, char *name)
+{
+	memset(name, 0, NAME_ROOM);
+	for (size_t n = NAME_ROOM; n > 4; n /= 2)
+		if (pa_window_peek(types->window, at, name, n - 1))
+			return;
+}
+
 /* Types by the name of the static type at the end of their bases. */
 static enum pa_shape named_shape(struct pa_types *types, uint64_t name_at)
 {
@@ -116,16 +127,55 @@ static enum pa_shape named_shape(struct pa_types *types, uint64_t name_at)
 		{ "numpy.ndarray", PA_SHAPE_NDARRAY },
 		{ "float", PA_SHAPE_LEAF }, { "complex", PA_SHAPE_LEAF },
 	};
-	char name[24] = "";
+	char name[NAME_ROOM];
 
-	/* the longest name that is asked for lies on one page or two */
-	for (size_t n = sizeof name; n > 4; n /= 2)
-		if (pa_window_peek(types->window, name_at, name, n - 1))
-			break;
+	read_name(types, name_at, name);
 	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
 		if (!strcmp(name, known[i].name))
 			return known[i].shape;
 	return PA_SHAPE_SCAN;
+}
+
+static enum pa_role named_role(struct pa_types *types, uint64_t name_at)
+{
+	static const struct {
+		const char *name;
+		enum pa_role role;
+	} known[] = {
+		{ "weakref", PA_ROLE_WEAK },
+		{ "weakref.ReferenceType", PA_ROLE_WEAK },
+		{ "weakproxy", PA_ROLE_WEAK },
+		{ "weakref.ProxyType", PA_ROLE_WEAK },
+		{ "weakcallableproxy", PA_ROLE_WEAK },
+		{ "weakref.CallableProxyType", PA_ROLE_WEAK },
+		{ "module", PA_ROLE_MODULE }, { "frame", PA_ROLE_FRAME },
+		{ "code", PA_ROLE_CODE },
+	};
+	char name[NAME_ROOM];
+
+	read_name(types, name_at, name);
+	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+		if (!strcmp(name, known[i].name))
+			return known[i].role;
+	return PA_ROLE_NONE;
+}
+
+/* Its own role, or that of the static type among its bases. */
+static void find_role(struct pa_types *types, struct pa_type *type)
+{
+	uint64_t base = type->base;
+	uint8_t words[PA_TP_READ];
+
+	if (!(type->flags & PA_TPFLAGS_HEAP))
+		type->role = named_role(types, type->name_at);
+	for (int i = 0; i < BASES && base && !type->role; i++) {
+		if (!pa_window_peek(types->window, base, words, sizeof words))
+			return;
+		if (!(pa_word(words + PA_TP_FLAGS) & PA_TPFLAGS_HEAP))
+			type->role = named_role(types,
+						pa_word(words + PA_TP_NAME));
+		base = pa_word(words + PA_TP_BASE);
+	}
 }
 
 static enum pa_shape flag_shape(uint64_t flags)
@@ -158,7 +208,7 @@ static void find_shape(struct pa_types *types, struct pa_type *type)
 	    type->shape != PA_SHAPE_ARRAY)
 		type->shape = PA_SHAPE_SCAN;
 	type->exact = type->shape != PA_SHAPE_SCAN;
-	for (int i = 0; i < 64 && base && !type->shape; i++) {
+	for (int i = 0; i < BASES && base && !type->shape; i++) {
 		if (!pa_window_peek(types->window, base, words, sizeof words))
 			break;
 		type->shape = named_shape(types, pa_word(words + PA_TP_NAME));
@@ -195,7 +245,11 @@ static uint32_t examine(struct pa_types *types, uint64_t address)
 	type->base = pa_word(words + PA_TP_BASE);
 	type->dict = pa_word(words + PA_TP_DICT);
 	type->name_at = pa_word(words + PA_TP_NAME);
+	type->weak_list = pa_word(words + PA_TP_WEAK_LIST);
+	type->dict_offset = (int64_t)pa_word(words + PA_TP_DICT_OFFSET);
+	type->members = pa_word(words + PA_TP_MEMBERS);
 	find_shape(types, type);
+	find_role(types, type);
 	put_slot(types, types->count);
 	return types->count++;
 }

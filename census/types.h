@@ -26,10 +26,20 @@ enum pa_shape {
 	PA_SHAPE_TYPE,
 };
 
+/* What the graph of references has to know of a type and its subclasses. */
+enum pa_role {
+	PA_ROLE_NONE = 0, PA_ROLE_WEAK, PA_ROLE_MODULE, PA_ROLE_FRAME,
+	PA_ROLE_CODE,
+};
+
 struct pa_type {
 	uint64_t address;
 	uint64_t flags, basicsize, itemsize;
 	uint64_t base, dict, name_at;
+	uint64_t weak_list;	/* offset of a pointer; 0 = none */
+	int64_t dict_offset;	/* of __dict__; 0 = none */
+	uint64_t members;	/* named fields */
+	enum pa_role role;
 	enum pa_shape shape;
 	bool exact;		/* no subclass of what the shape says */
 	uint32_t module, name;	/* offsets in names */

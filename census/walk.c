@@ -100,6 +100,8 @@ static uint64_t step(struct pa_walk *walk, uint64_t at, uint64_t end)
 	if (size)
 		return at + size;
 	size = pa_find_mapped_chunk(walk, at, end);
+	if (!size && walk->gap)
+		walk->gap(walk->context, at, at + PA_CENSUS_PAGE);
 	if (!size)
 		return at + PA_CENSUS_PAGE;
 	if (walk->chunk)

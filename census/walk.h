@@ -14,6 +14,7 @@
 #define PA_POOL_MAX 16384u
 #define PA_POOL_HEADER 48u
 #define PA_POOL_BLOCKS (PA_POOL_MAX / 16)
+#define PA_CHUNK_HEAD 16u	/* of glibc */
 
 struct pa_pool {
 	uint64_t address;
@@ -50,6 +51,8 @@ struct pa_walk {
 	void (*pool)(void *context, const struct pa_pool *pool);
 	void (*chunk)(void *context, uint64_t address, uint64_t size,
 		      bool live);
+	/* memory that is there and is none of these */
+	void (*gap)(void *context, uint64_t start, uint64_t end);
 	uint64_t changing, damaged;
 	double part_from, part_to;	/* of the whole census, for progress */
 	uint64_t reported;

@@ -266,7 +266,8 @@ static int add_segment(struct opening *o, const struct pa_core_segment *s)
 	struct pa_census_input *input = o->input;
 	struct pa_census_range *range = &input->ranges[input->source.n_ranges];
 	uint64_t present = pa_core_present(&input->core, s), before = 0;
-	bool file = pa_census_find_map(input, s->address) != NULL;
+	const struct pa_census_map *map = pa_census_find_map(input, s->address);
+	bool file = map != NULL;
 
 	if (s->address % PAGE || s->address >= USER_END ||
 	    s->size > USER_END - s->address ||
@@ -276,6 +277,8 @@ static int add_segment(struct opening *o, const struct pa_core_segment *s)
 		.start = s->address, .end = s->address + s->size,
 		.kind = file ? PA_RANGE_FILE : PA_RANGE_ANON,
 		.resident = present,
+		/* what nobody wrote to is seldom dumped */
+		.writable = file && present, .name = file ? map->path : NULL,
 	};
 	for (size_t i = 0; i < o->n_stacks; i++)
 		if (!file && o->stacks[i] >= range->start &&

@@ -346,7 +346,8 @@ static int read_ranges(struct pa_census_input *input, struct pa_diag *diag)
 		input->ranges[i] = (struct pa_census_range){
 			.start = map->start, .end = map->end,
 			.kind = kind_of(map), .resident = map->resident,
-			.swapped = map->swapped,
+			.swapped = map->swapped, .writable = map->writable,
+			.name = map->inode ? map->path : NULL,
 		};
 	}
 	mark_stacks(input);
