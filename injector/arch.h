@@ -99,7 +99,8 @@ struct pa_scratch {
 struct pa_arch {
 	const char *name;
 	uint16_t elf_machine;
-	unsigned unwind_registers, unwind_sp, unwind_ra;	/* DWARF */
+	/* DWARF numbers */
+	unsigned unwind_registers, unwind_sp, unwind_ra, unwind_fp;
 	unsigned red_zone;	/* bytes below sp that belong to the thread */
 	unsigned stub_stack;	/* bytes below the block that the stub uses */
 	const char *libc_soname, *loader_soname;
@@ -140,6 +141,20 @@ bool pa_arch_is_native(const struct pa_regs *regs);
 
 /* Registers by DWARF number, for the unwinder. */
 void pa_arch_unwind_start(const struct pa_regs *regs, uint64_t *registers);
+
+/* Is the instruction before an address a call?  bytes are those that end
+ * there. */
+#define PA_ARCH_RETURN_BYTES 8
+bool pa_arch_is_after_call(const uint8_t bytes[PA_ARCH_RETURN_BYTES]);
+
+/*
+ * Run code that only gives the stack back and returns, on registers by DWARF
+ * number.  False, with registers as they may be, if it does anything else.
+ */
+#define PA_ARCH_END_BYTES 32
+bool pa_arch_run_end(const uint8_t *code, size_t size, uint64_t *registers,
+		     int (*load)(void *context, uint64_t address,
+				 uint64_t *value), void *context);
 
 /* The system call that the thread was stopped in, or -1 (user code). */
 long pa_arch_call_number(const struct pa_regs *regs);

@@ -267,6 +267,7 @@ __asm__(
 ".Lpa_stub_end:\n"
 "	.popsection\n");
 
+#define DWARF_RBP 6
 #define DWARF_RSP 7
 #define DWARF_RIP 16
 
@@ -434,6 +435,96 @@ void pa_arch_no_restart(struct pa_regs *regs)
 	regs->raw.orig_rax = UINT64_MAX;
 }
 
+/* Length of the operand of `call *...` (ff /2) by its ModRM byte. */
+static size_t indirect_length(const uint8_t *modrm)
+{
+	unsigned mod = *modrm >> 6, rm = *modrm & 7;
+	size_t n = 1;
+
+	if (mod != 3 && rm == 4) {
+		n++;
+		if (mod == 0 && (modrm[1] & 7) == 5)
+			n += 4;
+	}
+	if (mod == 1)
+		return n + 1;
+	if (mod == 2 || (mod == 0 && rm == 5))
+		return n + 4;
+	return n;
+}
+
+bool pa_arch_is_after_call(const uint8_t bytes[PA_ARCH_RETURN_BYTES])
+{
+	const uint8_t *end = bytes + PA_ARCH_RETURN_BYTES;
+
+	if (end[-5] == 0xe8)
+		return true;
+	for (size_t n = 2; n <= 7; n++)
+		if (end[-(int)n] == 0xff && (end[1 - (int)n] >> 3 & 7) == 2 &&
+		    indirect_length(end + 1 - (int)n) == n - 1)
+			return true;
+	return false;
+}
+
+/* Registers as instructions number them, by DWARF number. */
+static const uint8_t dwarf_number[16] = {
+	0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15,
+};
+
+/* One instruction of a function's end: its length, or 0; *over after ret. */
+static size_t run_one(const uint8_t *c, size_t left, uint64_t *r, bool *over,
+		      int (*load)(void *context, uint64_t address,
+				  uint64_t *value), void *context)
+{
+	uint64_t *sp = &r[DWARF_RSP], *to = NULL;
+	size_t n = 1;
+
+	if (left >= 4 && c[0] == 0x48 && c[1] == 0x83 && c[2] == 0xc4) {
+		*sp += (uint64_t)(int64_t)(int8_t)c[3];	/* add imm8, rsp */
+		return 4;
+	}
+	if (left >= 7 && c[0] == 0x48 && c[1] == 0x81 && c[2] == 0xc4) {
+		int32_t by;
+
+		memcpy(&by, c + 3, sizeof by);
+		*sp += (uint64_t)(int64_t)by;		/* add imm32, rsp */
+		return 7;
+	}
+	if (left >= 2 && c[0] == 0x41 && (c[1] & 0xf8) == 0x58) {
+		to = &r[dwarf_number[8 + (c[1] & 7)]];	/* pop r8..r15 */
+		n = 2;
+	} else if ((c[0] & 0xf8) == 0x58 && c[0] != 0x5c) {
+		to = &r[dwarf_number[c[0] & 7]];	/* pop */
+	} else if (c[0] == 0xc9) {
+		*sp = r[DWARF_RBP];			/* leave */
+		to = &r[DWARF_RBP];
+	} else if (c[0] == 0xc3) {
+		to = &r[DWARF_RIP];			/* ret */
+		*over = true;
+	}
+	if (!to || load(context, *sp, to))
+		return 0;
+	*sp += 8;
+	return n;
+}
+
+bool pa_arch_run_end(const uint8_t *code, size_t size, uint64_t *registers,
+		     int (*load)(void *context, uint64_t address,
+				 uint64_t *value), void *context)
+{
+	bool over = false;
+
+	for (size_t at = 0; at < size && !over; ) {
+		size_t n = run_one(code + at, size - at, registers, &over,
+				   load, context);
+
+		if (!n)
+			return false;
+		at += n;
+	}
+	return over;
+}
+
 static int32_t displacement(const uint8_t *bytes)
 {
 	int32_t value;
@@ -529,6 +620,7 @@ const struct pa_arch pa_arch = {
 	.unwind_registers = 17,
 	.unwind_sp = DWARF_RSP,
 	.unwind_ra = DWARF_RIP,
+	.unwind_fp = DWARF_RBP,
 	.red_zone = RED_ZONE,
 	.stub_stack = 120,
 	.libc_soname = "libc.so.6",

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "injector/untabled.h"
+
 #define FRAMES_MAX 20000
 #define CHECK_NS_MAX 5000000ull
 #define BASE_FRAMES_MAX 2	/* start_thread and clone, or two of main's */
@@ -257,7 +259,7 @@ static const char *judge_frame(struct pa_safepoint *safe, struct walk *w,
 {
 	if (is_in(safe->deny, safe->deny_count, function))
 		return "a thread is inside malloc, fork, exit or the like";
-	if (m->libc_family) {
+	if (m && m->libc_family) {
 		if (w->inner)
 			w->last = function;
 		else
@@ -276,18 +278,29 @@ static const char *judge_frame(struct pa_safepoint *safe, struct walk *w,
 	return NULL;
 }
 
-static const char *judge_module(struct pa_safepoint *safe,
+static const char *judge_module(const struct pa_safepoint *safe,
 				const struct pa_module *m)
 {
-	if (!m) {
-		safe->stale = true;
-		return "a thread runs code that belongs to no file";
-	}
+	if (!m)
+		return NULL;	/* code that was made at run time */
 	if (m == safe->modules->loader)
 		return "a thread is inside the dynamic loader";
 	if (m->allocator)
 		return "a thread is inside the allocator";
 	return NULL;
+}
+
+/* Step over a frame that its module's tables do not cover. */
+static const char *step_untabled(struct pa_safepoint *safe, struct walk *w,
+				 const struct pa_module *m, bool first)
+{
+	if (m && (m->libc_family || m->tables.count))
+		return "a thread's stack cannot be unwound";
+	if (first) {
+		safe->stale = !m;
+		return "a thread runs code without unwind data";
+	}
+	return pa_untabled_step(safe, w->registers);
 }
 
 /* Step over one frame: NULL, or the reason against it.  *end: it was last. */
@@ -303,12 +316,16 @@ static const char *walk_frame(struct pa_safepoint *safe, struct walk *w,
 
 	if (reason)
 		return reason;
-	result = pa_unwind_step(&safe->unwinder, &m->tables, first,
-				w->registers, &function);
+	result = m ? pa_unwind_step(&safe->unwinder, &m->tables, first,
+				    w->registers, &function)
+		   : PA_UNWIND_UNKNOWN;
 	if (result == PA_UNWIND_SIGNAL)
 		return "a thread is inside a signal handler";
-	if (result == PA_UNWIND_UNKNOWN)
-		return "a thread's stack cannot be unwound";
+	if (result == PA_UNWIND_UNKNOWN) {
+		reason = step_untabled(safe, w, m, first);
+		if (reason)
+			return reason;
+	}
 	*end = result == PA_UNWIND_END;
 	return judge_frame(safe, w, m, ra, function, *end);
 }

@@ -111,6 +111,74 @@ static void test_calls(void **state)
 	assert_int_equal(pa_arch_call(-1).kind, PA_CALL_OTHER);
 }
 
+static void test_after_call(void **state)
+{
+	static const struct {
+		uint8_t bytes[PA_ARCH_RETURN_BYTES];
+		bool call;
+	} cases[] = {
+		{ { 0x90, 0x90, 0x90, 0xe8, 1, 2, 3, 4 }, true },
+		{ { 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0xff, 0xd1 }, true },
+		{ { 0x90, 0x90, 0x90, 0x90, 0x90, 0x41, 0xff, 0xd4 }, true },
+		{ { 0x90, 0x90, 0xff, 0x15, 1, 2, 3, 4 }, true },
+		{ { 0x90, 0x90, 0x90, 0x90, 0x90, 0xff, 0x53, 0x18 }, true },
+		{ { 0x90, 0xff, 0x94, 0xc8, 1, 2, 0, 0 }, true },
+		{ { 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0xff, 0xe1 }, false },
+		{ { 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0xc3 }, false },
+		{ { 0 }, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		assert_int_equal(pa_arch_is_after_call(cases[i].bytes),
+				 cases[i].call);
+}
+
+/* A stack of words: each holds its own address and 1. */
+static int load_word(void *context, uint64_t address, uint64_t *value)
+{
+	(void)context;
+	*value = address + 1;
+	return address >= 0x2000;
+}
+
+static bool run_end(const void *code, size_t n, uint64_t *r)
+{
+	memset(r, 0, 34 * sizeof *r);
+	r[pa_arch.unwind_sp] = 0x1000;
+	r[pa_arch.unwind_fp] = 0x1800;
+	return pa_arch_run_end(code, n, r, load_word, NULL);
+}
+
+static void test_run_end(void **state)
+{
+	uint64_t r[34];
+
+	(void)state;
+	/* add $8,%rsp; ret */
+	assert_true(run_end("\x48\x83\xc4\x08\xc3", 5, r));
+	assert_int_equal(r[pa_arch.unwind_sp], 0x1010);
+	assert_int_equal(r[pa_arch.unwind_ra], 0x1009);
+	assert_int_equal(r[pa_arch.unwind_fp], 0x1800);
+	/* pop %rbp; ret */
+	assert_true(run_end("\x5d\xc3", 2, r));
+	assert_int_equal(r[pa_arch.unwind_fp], 0x1001);
+	/* pop %rbx; pop %r12; ret */
+	assert_true(run_end("\x5b\x41\x5c\xc3", 4, r));
+	assert_int_equal(r[3], 0x1001);
+	assert_int_equal(r[12], 0x1009);
+	/* leave; ret */
+	assert_true(run_end("\xc9\xc3", 2, r));
+	assert_int_equal(r[pa_arch.unwind_sp], 0x1810);
+	assert_int_equal(r[pa_arch.unwind_ra], 0x1809);
+	/* not the end, cut short, or not to be read */
+	assert_false(run_end("\x48\x89\xc3\xc3", 4, r));
+	assert_false(run_end("\x48\x83\xc4", 3, r));
+	assert_false(run_end("\x5d", 1, r));
+	assert_false(run_end("", 0, r));
+	assert_false(run_end("\x48\x81\xc4\0\0\1\0\xc3", 8, r));
+}
+
 static void test_stub(void **state)
 {
 	size_t size;
@@ -133,6 +201,8 @@ int main(void)
 		cmocka_unit_test(test_escape),
 		cmocka_unit_test(test_permission),
 		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_after_call),
+		cmocka_unit_test(test_run_end),
 		cmocka_unit_test(test_stub),
 	};
 
