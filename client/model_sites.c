@@ -19,26 +19,46 @@ void pa_sites_free(struct pa_sites *sites)
 	free(sites->rows);
 }
 
+/* The number of a name of the image.  Frames share their strings, so each is
+ * looked up once: `known` has number + 1 by a quarter of the offset. */
+static uint32_t name_number(struct pa_report *report,
+			    const struct pa_image *image, uint32_t offset,
+			    uint32_t *known)
+{
+	uint32_t n, number;
+	const char *bytes;
+
+	if (!(offset % 4) && known[offset / 4])
+		return known[offset / 4] - 1;
+	bytes = pa_image_string(image, offset, &n);
+	number = pa_names_add(&report->names, bytes, n);
+	if (!(offset % 4) && number != UINT32_MAX)
+		known[offset / 4] = number + 1;
+	return number;
+}
+
 static int add_calls(struct pa_report *report, const struct pa_image *image,
 		     uint32_t *calls)
 {
-	for (uint64_t i = 0; i < image->n_frames; i++) {
-		const struct pa_frame *frame = &image->frames[i];
-		struct pa_call call = { 0, 0, frame->line, frame->first_line };
-		const char *bytes;
-		uint32_t n;
+	uint32_t *known = calloc(image->n_strings / 4 + 1, sizeof *known);
+	int err = known ? 0 : PA_E_FAILED;
 
-		bytes = pa_image_string(image, frame->file, &n);
-		call.file = pa_names_add(&report->names, bytes, n);
-		bytes = pa_image_string(image, frame->function, &n);
-		call.function = pa_names_add(&report->names, bytes, n);
-		if (call.file == UINT32_MAX || call.function == UINT32_MAX)
-			return PA_E_FAILED;
-		calls[i] = pa_names_add_call(&report->names, call);
+	for (uint64_t i = 0; !err && i < image->n_frames; i++) {
+		const struct pa_frame *frame = &image->frames[i];
+		struct pa_call call = {
+			name_number(report, image, frame->file, known),
+			name_number(report, image, frame->function, known),
+			frame->line, frame->first_line,
+		};
+
+		calls[i] = UINT32_MAX;
+		if (call.file != UINT32_MAX && call.function != UINT32_MAX)
+			calls[i] = pa_names_add_call(&report->names, call);
 		if (calls[i] == UINT32_MAX)
-			return PA_E_FAILED;
+			err = PA_E_FAILED;
 	}
-	return 0;
+	free(known);
+	return err;
 }
 
 static int add_steps(struct pa_report *report, const struct pa_image *image,
