@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * See life.h.  pthread_create may allocate by malloc: it is called by
- * pa_start, by a pending call and at the end of a slow path, never with our
- * lock held.
+ * pa_start, by a pending call or the handler after a fork, and at the end of
+ * a slow path, never with our lock held.
  */
 #include <limits.h>
 #include <pthread.h>
@@ -126,13 +126,14 @@ static bool present(void)
 
 /*
  * While it starts, no hook can bring it back, and a pending call is run by
- * the main thread alone, which may sleep for hours.  Where there is more than
- * one thread anyway, nobody minds it.
+ * the main thread alone, which may sleep for hours.  Where threads are not
+ * counted, or there is more than one anyway, nobody minds it.
  */
 static bool may_stay(void)
 {
 	return __atomic_load_n(&pa_life_stage, __ATOMIC_ACQUIRE)
-		== PA_STAGE_STARTING && !pa_process_alone();
+		== PA_STAGE_STARTING && !(pa_python_fork_counts_threads()
+					  && pa_process_alone());
 }
 
 static void see_it_gone(uint64_t end)
@@ -179,7 +180,13 @@ void pa_life_call_back(void)
 {
 	__atomic_store_n(&pa_life_leave, 0, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&pa_life_thread, __ATOMIC_ACQUIRE)
-	    == PA_THREAD_AWAY && pa_python_api.add_pending_call)
+	    != PA_THREAD_AWAY)
+		return;
+	/* the threads are counted after this; where they are not the queue is
+	 * left alone: at the end of the process 3.8 complains of it */
+	if (!pa_python_fork_counts_threads())
+		come_back(NULL);
+	else if (pa_python_api.add_pending_call)
 		pa_python_api.add_pending_call(come_back, NULL);
 }
 

@@ -64,6 +64,9 @@ void pa_python_gil_release(void);
  */
 void *pa_python_gil_lend(void);
 void pa_python_gil_return(void *lent);
+/* Does a fork warn where there is more than one thread?  (True also where the
+ * version is not known yet.) */
+bool pa_python_fork_counts_threads(void);
 /* In a fork child: nobody waits. */
 void pa_python_gil_in_child(void);
 

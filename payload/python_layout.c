@@ -81,7 +81,7 @@ static const struct pa_layout rows[] = {
 		.code_lines = 136, .code_bytes = PA_NONE, .code_code = 192,
 		.code_traceable = 176, .line_format = PA_LINES_LOCATIONS,
 		.loop_opcode = { 140, 134, 246 }, .frames_have_api = true,
-		.qualified = true,
+		.qualified = true, .fork_counts_threads = true,
 	},
 };
 #define FIRST_MINOR 8
@@ -162,7 +162,7 @@ static void add_undescribed(struct pa_layout *l, unsigned column)
 	l->gil_switches = l->gil_locked + 8;
 	l->object_references = l->free_threaded ? PA_NONE : 0;
 	l->own_thread_state = l->frames_have_api = l->qualified = true;
-	l->fork_locks_threads = true;
+	l->fork_counts_threads = l->fork_locks_threads = true;
 	l->place = PA_PLACE_POINTER;
 	l->line_format = PA_LINES_LOCATIONS;
 	l->owner_generator = 1;

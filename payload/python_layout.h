@@ -74,6 +74,7 @@ struct pa_layout {
 	/* PyThreadState_GetFrame and its kin exist and may be compared with */
 	bool frames_have_api;
 	bool qualified;		/* code objects have co_qualname */
+	bool fork_counts_threads;	/* and warns of more than one */
 	/* a fork holds the lock of the list of thread states */
 	bool fork_locks_threads;
 	enum pa_place place;

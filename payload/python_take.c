@@ -12,8 +12,8 @@
  * queued, by which that thread steps aside itself, at a place where it does
  * not fork.  What remains is a thread that slept, woke up at the very moment
  * when we entered, and forks before its eval loop looks up, and one that runs
- * without a pause in 3.9 to 3.12, where a call queued by another thread may
- * stay unseen: there the fork handler lends us the GIL (pa_python_gil_lend).
+ * without a pause in 3.12, where a call queued by another thread may stay
+ * unseen: there the fork handler lends us the GIL (pa_python_gil_lend).
  */
 #include "payload/python.h"
 
@@ -120,7 +120,7 @@ static int watch(uint64_t deadline_ns, const int *cancel)
 		error = over(deadline_ns, cancel);
 		if (error)
 			return error;
-		alone = pa_process_alone();
+		alone = pa_layout.fork_counts_threads && pa_process_alone();
 		if (alone)
 			invite();
 		pa_futex_wait(&invitation, alone ? WISHED : NONE, pause);
@@ -178,19 +178,25 @@ void pa_python_gil_release(void)
 
 /* ---- the thread that forks ---- */
 
-void *pa_python_gil_lend(void)
+static bool has_gil(void)
 {
-	const char *current;
+	const char *current = pa_python_calls.thread_unchecked();
 	uint64_t owner;
 
-	if (!__atomic_load_n(&entering, __ATOMIC_SEQ_CST))
-		return NULL;
-	current = pa_python_calls.thread_unchecked();
-	if (!current || !pa_safe_read(current + pa_layout.thread_id, &owner,
-				      sizeof(owner))
-	    || owner != (uint64_t)pthread_self())
-		return NULL;
-	return pa_python_calls.thread_save();
+	return current && pa_safe_read(current + pa_layout.thread_id, &owner,
+				       sizeof(owner))
+		&& owner == (uint64_t)pthread_self();
+}
+
+bool pa_python_fork_counts_threads(void)
+{
+	return !pa_layout.version || pa_layout.fork_counts_threads;
+}
+
+void *pa_python_gil_lend(void)
+{
+	return __atomic_load_n(&entering, __ATOMIC_SEQ_CST) && has_gil()
+		? pa_python_calls.thread_save() : NULL;
 }
 
 void pa_python_gil_return(void *lent)

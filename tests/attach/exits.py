@@ -4,7 +4,7 @@ from blocked import ending, unattended
 from process import require, require_equal
 
 ENDINGS = ("return", "exit", "_exit", "raise", "term", "int", "kill", "abort",
-           "segv", "daemons", "late", "forks", "spawns", "exec")
+           "segv", "daemons", "late", "late_forks", "forks", "spawns", "exec")
 
 
 def ends_as_without_us(context):

@@ -78,6 +78,12 @@ def late():
     sys.exit(6)
 
 
+def late_forks():
+    """Fork in atexit."""
+    atexit.register(forks)
+    sys.exit(8)
+
+
 def hold():
     import ctypes
     usleep = ctypes.PyDLL(None).usleep
@@ -97,6 +103,7 @@ ENDS = {
     "segv": lambda: os.kill(os.getpid(), signal.SIGSEGV),
     "daemons": daemons,
     "late": late,
+    "late_forks": late_forks,
     "forks": forks,
     "spawns": spawns,
     "exec": executes,
