@@ -98,6 +98,16 @@ static uint64_t time_left(const struct pa_command *command)
 	return now < command->deadline_ns ? command->deadline_ns - now : 1;
 }
 
+/* Is it certain that no payload is in there any more? */
+static bool payload_is_gone(pid_t pid)
+{
+	struct pa_directory directory;
+	uint64_t at = 0;
+	int err = pa_target_find_directory(pid, &at, &directory, NULL);
+
+	return err ? err == PA_E_EXITED || err == PA_E_NO_PROCESS : !at;
+}
+
 static int attach_first(struct pa_command *command, struct pa_wire *wire,
 			struct attached *a)
 {
@@ -118,7 +128,12 @@ static int attach_first(struct pa_command *command, struct pa_wire *wire,
 	if (err)
 		return err;
 	/* Success is what the payload says, not what we think. */
-	return pa_command_connect(command, wire, &a->status);
+	err = pa_command_connect(command, wire, &a->status);
+	if (!err || !payload_is_gone(args->pid))
+		return err;
+	return pa_fail(&command->diag, PA_E_EXITED, "process %d ended, or "
+		       "began another program, just when it was attached",
+		       (int)args->pid);
 }
 
 /* Connect where something is attached, attach where nothing is. */

@@ -16,6 +16,8 @@
 
 #include "common/error.h"
 
+#define EXITING 4u	/* PF_EXITING of the kernel, in field 9 of stat */
+
 uint64_t pa_now_ns(void)
 {
 	struct timespec now;
@@ -81,6 +83,7 @@ int pa_process_look(pid_t pid, struct pa_process *process)
 {
 	char text[4096];
 	const char *rest;
+	unsigned flags;
 
 	memset(process, 0, sizeof *process);
 	process->pid = pid;
@@ -88,11 +91,14 @@ int pa_process_look(pid_t pid, struct pa_process *process)
 		return PA_E_NO_PROCESS;
 	/* The name in brackets may hold anything, brackets too. */
 	rest = strrchr(text, ')');
-	if (!rest || sscanf(rest + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s "
+	if (!rest || sscanf(rest + 1, " %c %*s %*s %*s %*s %*s %u %*s %*s "
 			    "%*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-			    "%" SCNu64, &process->state,
-			    &process->start_time) != 2)
+			    "%" SCNu64, &process->state, &flags,
+			    &process->start_time) != 3)
 		return PA_E_NO_PROCESS;
+	/* Its descriptors close before its end shows otherwise. */
+	if (flags & EXITING && process->state != 'Z')
+		process->state = 'X';
 	if (read_of(pid, "status", text, sizeof text) <= 0)
 		return PA_E_NO_PROCESS;
 	/* A thread's id is not a process: /proc/TID exists all the same. */

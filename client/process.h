@@ -16,7 +16,7 @@ struct pa_process {
 	pid_t inner_pid;	/* in its innermost pid namespace */
 	uid_t uid;		/* effective */
 	uint64_t start_time;	/* clock ticks, identifies the process */
-	char state;		/* R S D T t Z X */
+	char state;		/* R S D T t Z X; X also on its way there */
 };
 
 /* 0, or PA_E_NO_PROCESS. */

@@ -64,10 +64,14 @@ int pa_wire_use(struct pa_wire *wire, int fd, const char *name,
 	struct ucred peer;
 	socklen_t length = sizeof peer;
 
+	if (!pa_process_is_same(&wire->process)) {
+		close(fd);
+		return pa_fail(diag, PA_E_EXITED, "process %d ended while it "
+			       "was asked", (int)wire->process.pid);
+	}
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) ||
 	    peer.pid != wire->process.pid ||
-	    (peer.uid != wire->process.uid && peer.uid != 0) ||
-	    !pa_process_is_same(&wire->process)) {
+	    (peer.uid != wire->process.uid && peer.uid != 0)) {
 		close(fd);
 		return pa_fail(diag, PA_E_PEER, "the socket %s does not "
 			       "belong to process %d", name,

@@ -136,8 +136,8 @@ def ending(context, how, wait, during, *held):
         return status, output, target.complaint
 
 
-ENDINGS = ("return", "exit", "_exit", "raise", "term", "daemons", "late", "forks",
-           "spawns", "exec")
+ENDINGS = ("return", "exit", "_exit", "raise", "term", "daemons", "late", "late_forks",
+           "forks", "spawns", "exec")
 
 
 def target_ends_meanwhile(context):
@@ -155,9 +155,7 @@ def target_ends_meanwhile(context):
         require(word in ("attached", "exited", "no-such-process", "zombie", "finalising",
                          "not-initialised", "pid-reused", "no-safe-point", "timeout",
                          "not-python", "gil-timeout", "loading", "socket-failed",
-                         "uninterruptible",
-                         # its descriptors close a moment before its end shows
-                         "protocol"),
+                         "uninterruptible"),
                 "an unexpected error", answer)
 
     for how in ENDINGS:

@@ -45,6 +45,18 @@ def wait_until(condition, seconds, what):
         time.sleep(0.002)
 
 
+def wait_turns(condition, seconds, what, turn=0.002):
+    """The same with a promised limit, counted in turns of 2 ms that we were
+    given ourselves: where the machine is too busy for them, it was too busy
+    for the other process as well."""
+    for _ in range(int(seconds / turn)):
+        value = condition()
+        if value:
+            return value
+        time.sleep(turn)
+    raise Failure("waited %d turns of %g s in vain: %s" % (seconds / turn, turn, what))
+
+
 # ---- /proc ----
 
 def read_proc(pid, name):
@@ -244,6 +256,8 @@ class Target:
     def kill(self):
         """End it by pid, whatever its state, and forget it."""
         if self.process.poll() is None:
+            if self.pid != self.process.pid:
+                os.kill(self.pid, signal.SIGKILL)
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
         self.ended = True

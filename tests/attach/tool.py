@@ -7,7 +7,7 @@ import json
 import subprocess
 import time
 
-from process import Failure, our_threads, proc_status, require, require_equal, wait_until
+from process import Failure, our_threads, proc_status, require, require_equal, wait_turns
 
 
 class Answer:
@@ -142,8 +142,7 @@ class Tool:
 
     def no_trace(self, target):
         """Nothing of ours acts in the target (the payload may be mapped)."""
-        # 1 s is promised; more is allowed for where the machine is busy
-        wait_until(lambda: not our_threads(target.pid), 8.0, "our thread to end")
+        wait_turns(lambda: not our_threads(target.pid), 1.0, "our thread to end")
         require_equal(proc_status(target.pid, "TracerPid"), "0", "TracerPid")
 
 
