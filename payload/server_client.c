@@ -13,7 +13,7 @@
 #include "payload/store.h"
 #include "payload/sys.h"
 
-#define SKIP_MAX (1u << 20)	/* of a line without end */
+#define SHOWN 32u		/* bytes of a line without end */
 #define MS 1000000ull
 #define ANSWER_MAX_MS 120000ull
 #define TURNS 64
@@ -137,27 +137,18 @@ static void answer_line(struct pa_client *client, size_t length)
 	if (shown && client->input[shown - 1] == '\r')
 		shown--;
 	client->answer_end_ns = now_ns() + ANSWER_MAX_MS * MS;
-	if (client->skipped)
-		pa_request_fail(client, PA_E_BAD_REQUEST, client->input, 32);
-	else
-		pa_request_answer(client, client->input, shown);
-	client->skipped = 0;
+	pa_request_answer(client, client->input, shown);
 	client->input_length -= (unsigned)length + 1;
 	memmove(client->input, client->input + length + 1,
 		client->input_length);
 	extend(client);
 }
 
-/* A line longer than any request: skip its bytes, remember its start. */
-static void skip_input(struct pa_client *client)
+/* A line longer than any request is refused before its end: that may never
+ * come.  What follows cannot be told from the rest of it. */
+static void refuse_line(struct pa_client *client)
 {
-	const unsigned keep = 32;
-
-	client->skipped += client->input_length - keep;
-	client->input_length = keep;
-	if (client->skipped <= SKIP_MAX)
-		return;
-	pa_request_fail(client, PA_E_BAD_REQUEST, client->input, keep);
+	pa_request_fail(client, PA_E_BAD_REQUEST, client->input, SHOWN);
 	client->closing = true;
 }
 
@@ -174,7 +165,7 @@ static void take_lines(struct pa_client *client)
 			continue;
 		}
 		if (client->input_length == sizeof client->input)
-			skip_input(client);
+			refuse_line(client);
 		return;
 	}
 }

@@ -23,7 +23,6 @@ struct pa_client {
 	uint64_t answer_end_ns;	/* an answer may take so long in all */
 	char input[PA_WIRE_REQUEST_MAX];
 	unsigned input_length;
-	uint32_t skipped;	/* bytes of a line that is too long */
 	bool ended;		/* it sends no more */
 	bool closing;		/* close when all is sent */
 	bool shut;		/* our half is closed already */
