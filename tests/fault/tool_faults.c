@@ -5,8 +5,10 @@
  * nothing changes that a target could see, so that dying before and after
  * each stands for dying at any instant.  Never installed.
  *
- * PA_FAULT=FUNCTION:N:before|after|ERRNO   at the Nth call (0: every call)
- *                                          die, or fail with that number
+ * PA_FAULT=FUNCTION:N:before|after|stop|ERRNO
+ *                                          at the Nth call (0: every call)
+ *                                          die, stop until SIGCONT comes, or
+ *                                          fail with that number
  * PA_FAULT_COUNTS=FILE                     write how often each was called
  * PA_FAULT_THREAD=TID                      try no other thread
  * PA_FAULT_UNSAFE=N                        let the first N threads go
@@ -44,7 +46,7 @@ enum function {
 static unsigned counts[F_COUNT];
 static int function = -1, error;
 static unsigned nth;
-static char how;	/* 'b'efore, 'a'fter, 'e'rror */
+static char how;	/* 'b'efore, 'a'fter, 's'top, 'e'rror */
 
 static void write_counts(void)
 {
@@ -88,6 +90,8 @@ static bool is_it(enum function f)
 		return false;
 	if (how == 'b')
 		die();
+	if (how == 's')
+		return raise(SIGSTOP), false;
 	errno = error;
 	return true;
 }

@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: MIT
+"""What may happen in the middle of an attach: the target ends, executes
+another program, forks, is stopped, gets another tracer or a second injector,
+or its pid gets another process.  The tool is frozen at a step, the thing
+happens, the tool goes on: it says the truth, and the target is not harmed."""
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from fault_context import Faults, after_fault, fault_target
+from points import judged
+from process import (Failure, Skip, our_threads, proc_status, require, require_equal, state,
+                     wait_until)
+
+# Calls of the tool at which it is frozen.
+STEPS = ("ptrace", "pwrite", "waitpid", "openat", "process_vm_readv", "sendfile", "unlinkat",
+         "nanosleep")
+ENDED = ("exited", "no-such-process", "zombie", "pid-reused", "not-attached")
+# Who asks at a bad moment may be told to come again.
+LATER = ("timeout", "gil-timeout", "no-safe-point", "loading", "traced", "stopped",
+         "uninterruptible", "trace-failed")
+
+
+class Frozen:
+    """A tool that stops itself at a step."""
+
+    def __init__(self, faults, pid, step, timeout="2s", prefix=()):
+        environment = dict(os.environ, PA_FAULT=step + ":stop")
+        self.process = subprocess.Popen(
+            list(prefix) + [faults.program, "attach", str(pid), "--payload",
+                            faults.context.tool.payload, "--rate", "64KiB", "--timeout",
+                            timeout, "--format", "json"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=environment)
+
+    def wait_frozen(self):
+        """True if it came to that step, False if it ended before."""
+        end = time.monotonic() + 20
+        while True:
+            info = os.waitid(os.P_PID, self.process.pid,
+                             os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if info:
+                return info.si_code == os.CLD_STOPPED
+            if time.monotonic() > end:
+                raise Failure("the tool neither froze nor ended")
+            time.sleep(0.001)
+
+    def go_on(self):
+        """Its result, as subprocess.run() gives it."""
+        self.process.send_signal(signal.SIGCONT)
+        try:
+            out, err = self.process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            raise Failure("the tool did not end in 30 s")
+        return subprocess.CompletedProcess([], self.process.returncode, out, err)
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+
+
+@contextlib.contextmanager
+def frozen(context, faults, target, step, pid=None, **how):
+    tool = Frozen(faults, pid or target.pid, step, **how)
+    try:
+        yield tool if tool.wait_frozen() else None
+    finally:
+        tool.end()
+
+
+def steps_of(context, faults):
+    """Steps to freeze at: all with --full, else the ends and some between."""
+    with fault_target(context, "racing.py") as target, tempfile.NamedTemporaryFile("r") as out:
+        done = faults.run(target, env={"PA_FAULT_COUNTS": out.name})
+        require_equal(done.returncode, 0, "an attach without a fault")
+        counts = dict(line.split() for line in out)
+        after_fault(context, target)
+    steps = []
+    for name in STEPS:
+        count = int(counts[name])
+        numbers = set(range(1, count + 1))
+        if not context.full and count > 4 and name != "ptrace":
+            numbers = {1, count} | set(context.random.sample(range(2, count), 2))
+        steps += ["%s:%d" % (name, n) for n in sorted(numbers)]
+    return steps
+
+
+def outcome(context, done, step, allowed):
+    word = judged(context, done, step)
+    require(word in ("attached",) + allowed, "at %s: %s" % (step, word), done.stderr)
+    return word
+
+
+def at_every_step(context, disturb, allowed, most=None, timeout="2s"):
+    """disturb(target, tool) at each step; the words that the tool said."""
+    faults = Faults(context)
+    steps = steps_of(context, faults)
+    if most and not context.full and len(steps) > most:
+        steps = ["openat:1"] + context.random.sample(steps, most - 1)
+    words = {}
+    for step in steps:
+        with fault_target(context, "racing.py") as target:
+            plain = target.ask("allocators")
+            with frozen(context, faults, target, step, timeout=timeout) as tool:
+                if not tool:
+                    continue
+                disturb(target, tool)
+                done = tool.go_on()
+            word = outcome(context, done, step, allowed)
+            words[word] = words.get(word, 0) + 1
+            disturb.afterwards(context, target, plain, done)
+    require(words, "the tool came to no step")
+    context.note(", ".join("%s %d" % w for w in sorted(words.items())))
+
+
+def afterwards(check):
+    def set_it(function):
+        function.afterwards = check
+        return function
+    return set_it
+
+
+def works_again(context, target, plain, done):
+    """It lives, and a good attach and detach go through."""
+    after_fault(context, target, plain)
+    context.tool.attach(target, "--rate", "64KiB")
+    context.tool.still_served(target)
+    require(after_fault(context, target, plain), "it was attached")
+    require_equal(target.quit(), 0, "exit status of the target")
+
+
+# ---- the target acts ----
+
+def ended_by_itself(context, target, plain, done):
+    require_equal(target.wait(), 23, "exit status of the target")
+
+
+@afterwards(ended_by_itself)
+def leave(target, tool):
+    require_equal(target.ask("leave", 23), "leaving", "the target's answer")
+
+
+def target_exits(context):
+    at_every_step(context, leave, ENDED)
+
+
+def executed(context, target, plain, done):
+    hello = target.read()
+    require_equal(hello["ready"], target.pid, "pid after exec")
+    # frozen before its first look, the tool attached to the new program
+    after_fault(context, target)
+    works_again(context, target, target.ask("allocators"), done)
+
+
+@afterwards(executed)
+def execute(target, tool):
+    require_equal(target.ask("execute"), "executing", "the target's answer")
+
+
+def target_executes(context):
+    """The new program is not attached by half; it is attachable."""
+    at_every_step(context, execute, ENDED + LATER + ("not-initialised", "not-python"))
+
+
+def has_forked(context, target, plain, done):
+    require_equal(target.ask("forked"), [7], "statuses of the children")
+    target.ask("wake")	# our thread comes back by a pending call
+    works_again(context, target, plain, done)
+
+
+@afterwards(has_forked)
+def fork(target, tool):
+    require_equal(target.ask("fork"), True, "the target's answer")
+
+
+def target_forks(context):
+    at_every_step(context, fork, LATER)
+
+
+# ---- others act ----
+
+def was_killed(context, target, plain, done):
+    require_equal(target.wait(), -9, "exit status of the target")
+
+
+@afterwards(was_killed)
+def kill(target, tool):
+    target.process.send_signal(signal.SIGKILL)
+    # a frozen tracer keeps the remains of a thread
+    wait_until(lambda: state(target.pid) in "ZX", 5, "the target to die")
+
+
+def target_is_killed(context):
+    at_every_step(context, kill, ENDED)
+
+
+def continued(context, target, plain, done):
+    target.process.send_signal(signal.SIGCONT)
+    works_again(context, target, plain, done)
+
+
+@afterwards(continued)
+def stop(target, tool):
+    target.process.send_signal(signal.SIGSTOP)
+
+
+def target_is_stopped(context):
+    """SIGSTOP: said, and all is well when it is continued."""
+    at_every_step(context, stop, LATER, most=8, timeout="0.5s")
+
+
+class Tracer:
+    """strace or gdb at the target while the tool is frozen."""
+
+    afterwards = staticmethod(lambda context, target, plain, done: None)
+
+    def __init__(self, command):
+        self.command = command
+        self.came = 0
+
+    def __call__(self, target, tool):
+        self.process = subprocess.Popen(
+            [word.replace("PID", str(target.pid)) for word in self.command],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # it traces, or was told that somebody does
+        wait_until(lambda: self.process.poll() is not None or traced_by(
+            target.pid) == self.process.pid, 20, "the tracer to come or to go")
+        self.came += traced_by(target.pid) == self.process.pid
+
+    def end(self):
+        self.process.stdin.close()
+        if self.command[0] == "strace":
+            self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def traced_by(pid):
+    return int(proc_status(pid, "TracerPid"))
+
+
+def with_tracer(context, command, most):
+    if not shutil.which(command[0]):
+        context.skip("no %s here" % command[0])
+    tracer = Tracer(command)
+
+    def tracer_ends(context, target, plain, done):
+        tracer.end()
+        wait_until(lambda: traced_by(target.pid) == 0, 10, "the tracer to be gone")
+        works_again(context, target, plain, done)
+
+    tracer.afterwards = tracer_ends
+    at_every_step(context, tracer, LATER, most)
+    require(tracer.came, "%s never traced it" % command[0])
+    context.note("%s traced it %d times" % (command[0], tracer.came))
+
+
+def strace_comes(context):
+    with_tracer(context, ["strace", "-f", "-o", "/dev/null", "-p", "PID"], 12)
+
+
+def gdb_comes(context):
+    """gdb holds all threads until its input ends."""
+    hold = "python if gdb.selected_inferior().pid: gdb.execute('shell cat >/dev/null')"
+    with_tracer(context, ["gdb", "-nx", "-q", "-batch", "-p", "PID", "-ex", hold], 4)
+
+
+def second_injector(context):
+    """A whole second attach while the first is frozen: one payload, and each
+    tool is told how it is."""
+    faults = Faults(context)
+    words = {}
+    for step in steps_of(context, faults):
+        with fault_target(context, "racing.py") as target:
+            plain = target.ask("allocators")
+            with frozen(context, faults, target, step) as tool:
+                if not tool:
+                    continue
+                second = faults.run(target, timeout="1s")
+                first = tool.go_on()
+            pair = "%s and %s" % (outcome(context, first, step, LATER),
+                                  outcome(context, second, step, LATER))
+            words[pair] = words.get(pair, 0) + 1
+            require("attached" in pair, "neither attached at %s" % step, first.stderr,
+                    second.stderr)
+            require_equal(len(our_threads(target.pid)), 1, "threads of ours after " + pair)
+            works_again(context, target, plain, first)
+    context.note(", ".join("%s %d" % w for w in sorted(words.items())))
+
+
+# ---- the pid is used again ----
+
+class PidSpace:
+    """A pid namespace in which the test chooses the numbers."""
+
+    def __init__(self, context):
+        mount = "mount -t proc proc %s/proc && " % context.row.root if context.row.root else ""
+        self.keeper = subprocess.Popen(
+            ["unshare", "-mp", "--fork", "--kill-child", "--mount-proc", "sh", "-c",
+             mount + "echo x; read x"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        require_equal(self.keeper.stdout.readline(), b"x\n", "the namespace")
+        inner = [int(p) for p in os.listdir("/proc") if p.isdigit() and parent_of(p)
+                 == self.keeper.pid]
+        require_equal(len(inner), 1, "processes in the namespace")
+        self.enter = ["nsenter", "-t", str(inner[0]), "-m", "-p"]
+
+    def next_pid(self, pid):
+        done = subprocess.run(self.enter + ["sh", "-c", "echo %d >/proc/sys/kernel/ns_last_pid"
+                                            % (pid - 1)], stderr=subprocess.PIPE, timeout=20)
+        if done.returncode:
+            raise Skip("the kernel lets nobody choose a pid: %s" % done.stderr.decode())
+
+    def end(self):
+        self.keeper.kill()
+        self.keeper.communicate()
+
+
+def parent_of(pid):
+    try:
+        return int(proc_status(int(pid), "PPid"))
+    except (OSError, TypeError):
+        return None
+
+
+def pid_is_used_again(context):
+    """Another python under the same pid: it is never taken for the first."""
+    faults = Faults(context)
+    words = {}
+    space = PidSpace(context)
+    try:
+        # between the first and the last ptrace the remains keep the number
+        steps = [s for s in steps_of(context, faults)
+                 if s.startswith(("openat", "process_vm_readv", "sendfile")) or s == "ptrace:1"]
+        for step in steps if context.full else context.random.sample(steps, 8):
+            word = one_reuse(context, faults, space, step)
+            words[word] = words.get(word, 0) + 1
+    finally:
+        space.end()
+    require(set(words) - {"attached", "held"}, "the pid was never used again", words)
+    context.note(", ".join("%s %d" % w for w in sorted(words.items())))
+
+
+def one_reuse(context, faults, space, step):
+    how = {"prefix": space.enter, "nested": True}
+    with fault_target(context, "racing.py", **how) as first:
+        pid = first.hello["ready"]
+        with frozen(context, faults, first, step, pid=pid, prefix=space.enter) as tool:
+            if not tool:
+                return "attached"
+            os.kill(first.pid, signal.SIGKILL)
+            try:
+                first.process.wait(1)
+            except subprocess.TimeoutExpired:
+                return "held"
+            space.next_pid(pid)
+            with fault_target(context, "racing.py", **how) as second:
+                require_equal(second.hello["ready"], pid, "pid of the second")
+                plain = second.ask("allocators")
+                done = tool.go_on()
+                word = outcome(context, done, step, ENDED)
+                works_again(context, second, plain, done)
+    return word
+
+
+CASES = [target_exits, target_executes, target_forks, target_is_killed, target_is_stopped,
+         strace_comes, gdb_comes, second_injector, pid_is_used_again]
