@@ -40,6 +40,11 @@ struct survey {
 	struct pa_types types;
 	struct pa_buffers buffers;
 	struct arena arena;
+	struct pa_owners owners;
+	/* pools that the second pass has no use for */
+	uint64_t *dull, pool;
+	size_t n_dull, room_dull;
+	bool pool_is_dull;
 	uint64_t kept, kept_bytes;
 	uint64_t blocks[2], blocks_bytes[2];	/* native, shared */
 	/* who holds it, where that was asked */
@@ -55,6 +60,40 @@ static uint64_t taken(const struct survey *s, uint64_t address, uint64_t size)
 		pa_census_resident(s->source, address, address + size);
 }
 
+/* Nothing points at a buffer, or, where the graph is drawn, at anything. */
+static bool is_dull(const struct survey *s, uint32_t index,
+		    const struct pa_block *block, unsigned offset,
+		    uint64_t references)
+{
+	const struct pa_type *type = &s->types.type[index];
+
+	if (!index || !references)
+		return index;
+	return pa_is_leaf_object(type, block->head + offset,
+				 block->head_size - offset) ||
+		(!s->ask && type->exact && type->shape == PA_SHAPE_LEAF);
+}
+
+/* The pool that was counted is seen to its end. */
+static void end_pool(struct survey *s)
+{
+	if (s->pool && s->pool_is_dull) {
+		if (s->n_dull == s->room_dull) {
+			size_t room = s->room_dull * 2 + 1024;
+			uint64_t *more = reallocarray(s->dull, room,
+						      sizeof *more);
+
+			/* Then it is seen again. */
+			if (!more)
+				return;
+			s->dull = more;
+			s->room_dull = room;
+		}
+		s->dull[s->n_dull++] = s->pool;
+	}
+	s->pool = 0;
+}
+
 static void count_block(void *context, const struct pa_block *block)
 {
 	struct survey *s = context;
@@ -65,6 +104,8 @@ static void count_block(void *context, const struct pa_block *block)
 					 &offset, &references);
 	bool debug = pa_is_debug_block(block->head, block->head_size);
 
+	if (s->pool_is_dull)
+		s->pool_is_dull = is_dull(s, index, block, offset, references);
 	if (s->ask)
 		pa_references_note(&s->references, block, index, offset,
 				   references);
@@ -113,6 +154,9 @@ static void count_pool(void *context, const struct pa_pool *pool)
 
 	if (s->ask)
 		pa_nodes_add_pool(&s->references.nodes, pool);
+	end_pool(s);
+	s->pool = pool->address + pool->bytes / PA_CENSUS_PAGE;
+	s->pool_is_dull = true;
 	s->census->pools++;
 	if (!s->arena.last || s->arena.number != pool->arena ||
 	    end - s->arena.first > ARENA_MAX) {
@@ -297,6 +341,7 @@ static int first_pass(struct survey *s)
 	};
 
 	pa_walk_all(&walk);
+	end_pool(s);
 	count_arena(s);
 	s->census->pools_changing = walk.changing;
 	s->census->damaged = walk.damaged;
@@ -306,19 +351,24 @@ static int first_pass(struct survey *s)
 	return pa_buffers_close(&s->buffers) ? PA_E_FAILED : 0;
 }
 
+/* For the graph first, which may move the window. */
+static void draw_and_tell(void *context, const struct pa_block *block)
+{
+	struct survey *s = context;
+	struct pa_block again = *block;
+
+	pa_references_draw(&s->references, block);
+	if (!block->small)
+		again.head = pa_window_at(&s->window, block->address,
+					  block->head_size);
+	pa_owners_visit(&s->owners, &again);
+}
+
 static void tell_owners(void *context, const struct pa_block *block)
 {
 	struct survey *s = context;
-	struct pa_owners owners = { &s->window, &s->types, &s->buffers };
-	struct pa_block again = *block;
 
-	if (s->ask) {
-		pa_references_draw(&s->references, block);
-		if (!block->small)
-			again.head = pa_window_at(&s->window, block->address,
-						  block->head_size);
-	}
-	pa_owners_visit(&owners, &again);
+	pa_owners_visit(&s->owners, block);
 }
 
 static void note_gap(void *context, uint64_t start, uint64_t end)
@@ -332,15 +382,22 @@ static void note_gap(void *context, uint64_t start, uint64_t end)
 static int second_pass(struct survey *s)
 {
 	struct pa_walk walk = {
-		.window = &s->window, .context = s, .block = tell_owners,
-		.gap = note_gap, .part_from = 0.5, .part_to = 1,
+		.window = &s->window, .context = s,
+		.block = s->ask ? draw_and_tell : tell_owners,
+		.gap = note_gap, .skip = s->dull, .n_skip = s->n_dull,
+	 .part_from = 0.5, .part_to = 1,
 	};
 
 	s->window.loaded = 0;
 	s->window.start = s->window.end = 0;
 	if (s->ask)
 		pa_nodes_close(&s->references.nodes);
+	s->owners = (struct pa_owners){
+		.window = &s->window, .types = &s->types,
+		.buffers = &s->buffers,
+	};
 	pa_walk_all(&walk);
+	pa_owners_finish(&s->owners);
 	if (walk.stopped)
 		return PA_E_TIMEOUT;
 	pa_buffers_spread(&s->buffers);
@@ -417,6 +474,7 @@ int pa_census_run_asked(const struct pa_census_source *source,
 		pa_roots_deinit(&s.roots);
 		pa_references_deinit(&s.references);
 	}
+	free(s.dull);
 	pa_buffers_deinit(&s.buffers);
 	pa_types_deinit(&s.types);
 	pa_window_deinit(&s.window);

@@ -24,7 +24,8 @@ int pa_dominators_init(struct pa_dominators *d, const struct pa_graph *graph)
 
 static void free_scratch(struct pa_dominators *d)
 {
-	uint32_t **scratch[] = { &d->parent, &d->semi, &d->label, &d->above };
+	uint32_t **scratch[] = { &d->parent, &d->semi, &d->label, &d->above,
+		&d->way };
 
 	for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++) {
 		free(*scratch[i]);
@@ -217,18 +218,35 @@ static int make_reverse(const struct pa_dominators *d, struct reverse *r)
 
 /* ---- semidominators ---- */
 
+/* The way from u up to what was not linked yet, all but its last step. */
+static bool climb(struct pa_dominators *d, uint32_t u, uint32_t linked,
+		  uint32_t *n)
+{
+	for (*n = 0; d->above[u] >= linked; u = d->above[u]) {
+		if (*n == d->room_way) {
+			uint32_t room = d->room_way * 2 + 1024;
+
+			if (!grow_one(&d->way, room))
+				return false;
+			d->room_way = room;
+		}
+		d->way[(*n)++] = u;
+	}
+	return true;
+}
+
 /* The number with the least semidominator between u and what was linked
- * before `linked`; idom serves as the stack. */
+ * before `linked`; 0 without memory. */
 static uint32_t evaluate(struct pa_dominators *d, uint32_t u, uint32_t linked)
 {
-	uint32_t n = 0;
+	uint32_t n;
 
 	if (u < linked)
 		return u;
-	for (uint32_t x = u; d->above[x] >= linked; x = d->above[x])
-		d->idom[n++] = x;
+	if (!climb(d, u, linked, &n))
+		return 0;
 	while (n) {
-		uint32_t x = d->idom[--n], y = d->above[x];
+		uint32_t x = d->way[--n], y = d->above[x];
 
 		if (d->semi[d->label[y]] < d->semi[d->label[x]])
 			d->label[x] = d->label[y];
@@ -237,7 +255,7 @@ static uint32_t evaluate(struct pa_dominators *d, uint32_t u, uint32_t linked)
 	return d->label[u];
 }
 
-static void find_semi(struct pa_dominators *d, const struct reverse *r)
+static int find_semi(struct pa_dominators *d, const struct reverse *r)
 {
 	for (uint32_t v = 0; v < d->count; v++) {
 		d->label[v] = v;
@@ -254,10 +272,13 @@ static void find_semi(struct pa_dominators *d, const struct reverse *r)
 			uint32_t u = evaluate(d, r->from[e], v + 1);
 			uint32_t semi = u <= v ? u : d->semi[u];
 
+			if (!u)
+				return -1;
 			least = semi < least ? semi : least;
 		}
 		d->semi[v] = least;
 	}
+	return 0;
 }
 
 /* ---- dominators ---- */
@@ -273,11 +294,14 @@ static void set_jump(struct pa_dominators *d, uint32_t v)
 		k : p;
 }
 
+/* A dominator takes the place of its semidominator. */
 static void find_idom(struct pa_dominators *d)
 {
+	d->idom = d->semi;
+	d->semi = NULL;
 	d->idom[0] = d->label[0] = d->above[0] = 0;
 	for (uint32_t v = 1; v < d->count; v++) {
-		uint32_t x = d->parent[v], semi = d->semi[v];
+		uint32_t x = d->parent[v], semi = d->idom[v];
 
 		while (x > semi)
 			x = d->above[x] > semi ? d->above[x] : d->idom[x];
@@ -344,13 +368,14 @@ int pa_dominators_finish(struct pa_dominators *d)
 
 	d->label = calloc(d->count, sizeof *d->label);
 	d->above = calloc(d->count, sizeof *d->above);
-	d->idom = calloc(d->count, sizeof *d->idom);
-	if (!d->label || !d->above || !d->idom)
+	if (!d->label || !d->above)
 		err = -1;
 	if (!err)
-		find_semi(d, &r);
+		err = find_semi(d, &r);
 	free(r.first);
 	free(r.from);
+	free(d->way);
+	d->way = NULL;
 	if (err)
 		return err;
 	find_idom(d);

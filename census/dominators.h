@@ -41,6 +41,7 @@ struct pa_dominators {
 	/* while they are made */
 	uint32_t room;
 	uint32_t *parent, *semi, *label, *above;
+	uint32_t *way, room_way;
 	uint64_t *roots;	/* bits by node */
 };
 

@@ -108,7 +108,14 @@ int pa_holders_answer(struct pa_references *references,
 		      const struct pa_holders_ask *ask,
 		      struct pa_holders *holders)
 {
-	if (pa_roots_find(roots) || answer(roots, ask, holders))
+	int err = pa_roots_find(roots);
+
+	/* of the graph only paths need more than its size */
+	if (!ask->path_to)
+		pa_references_forget(references);
+	if (!err)
+		err = answer(roots, ask, holders);
+	if (err)
 		return PA_E_FAILED;
 	holders->blocks = roots->dominators.count;
 	holders->references = references->n_edges;

@@ -34,6 +34,7 @@ enum {
 	PA_MODULE_DICT = 16, PA_FRAME_CODE = 32,
 
 	PA_STR_LENGTH = 16, PA_STR_STATE = 32,
+	PA_STR_ASCII = 0x60,	/* in the state: compact and ASCII */
 };
 
 #define PA_TPFLAGS_INLINE_VALUES (1ull << 2)	/* 3.13 */

@@ -27,7 +27,8 @@ int pa_nodes_init(struct pa_nodes *nodes)
 	memset(nodes, 0, sizeof *nodes);
 	nodes->low = UINT64_MAX;
 	nodes->middle = calloc(TOP, sizeof *nodes->middle);
-	return nodes->middle ? 0 : -1;
+	nodes->last = calloc(1, sizeof *nodes->last);
+	return nodes->middle && nodes->last ? 0 : -1;
 }
 
 void pa_nodes_deinit(struct pa_nodes *nodes)
@@ -39,6 +40,7 @@ void pa_nodes_deinit(struct pa_nodes *nodes)
 	free(nodes->extent);
 	free(nodes->node);
 	free(nodes->hinted);
+	free(nodes->last);
 	memset(nodes, 0, sizeof *nodes);
 }
 
@@ -294,8 +296,14 @@ uint32_t pa_nodes_around(const struct pa_nodes *nodes, uint64_t address,
 
 uint32_t pa_nodes_extent(const struct pa_nodes *nodes, uint32_t number)
 {
-	uint32_t low = 0, high = nodes->n_extents;
+	uint32_t low = *nodes->last, high = nodes->n_extents;
 
+	/* mostly it is the same as before, or the next one */
+	for (uint32_t i = 0; i < 2 && low < high; i++, low++)
+		if (nodes->extent[low].first <= number &&
+		    number - nodes->extent[low].first < numbers_of(nodes, low))
+			return *nodes->last = low;
+	low = 0;
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 
@@ -304,7 +312,7 @@ uint32_t pa_nodes_extent(const struct pa_nodes *nodes, uint32_t number)
 		else
 			high = middle;
 	}
-	return low ? low - 1 : 0;
+	return *nodes->last = low ? low - 1 : 0;
 }
 
 uint64_t pa_nodes_address(const struct pa_nodes *nodes, uint32_t number,

@@ -56,6 +56,7 @@ struct pa_nodes {
 	uint32_t *leaves;
 	uint32_t n_leaves, room_leaves;
 	uint64_t low, high;	/* addresses */
+	uint32_t *last;		/* extent that was found by number */
 	struct pa_hinted *hinted;
 	size_t n_hinted, room_hinted;
 	bool full;		/* no room or no memory for some */

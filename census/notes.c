@@ -6,8 +6,6 @@
  */
 #include "census/references.h"
 
-#define COMPACT_ASCII 0x60u	/* in the state of a str */
-
 struct object {
 	struct pa_references *r;
 	const struct pa_type *type;
@@ -112,17 +110,6 @@ static void note_values(const struct object *o, const uint8_t *head)
 		hint(o, word + 1, PA_HINT_VALUES, 0);
 }
 
-static bool is_leaf(const struct object *o)
-{
-	if (o->type->flags & PA_TPFLAGS_STR)
-		return !(o->type->flags & PA_TPFLAGS_HEAP) &&
-			o->room >= PA_STR_STATE + 4 &&
-			(pa_half(o->bytes + PA_STR_STATE) & COMPACT_ASCII) ==
-			COMPACT_ASCII;
-	return o->type->exact && o->type->shape == PA_SHAPE_LEAF &&
-		!(o->type->flags & PA_TPFLAGS_TUPLE);
-}
-
 void pa_references_note(struct pa_references *r, const struct pa_block *block,
 			uint32_t type, unsigned offset, uint64_t references)
 {
@@ -144,7 +131,7 @@ void pa_references_note(struct pa_references *r, const struct pa_block *block,
 	what |= PA_NODE_TYPED | type;
 	if (o.type->role == PA_ROLE_WEAK)
 		what |= PA_NODE_WEAK;
-	if (is_leaf(&o))
+	if (pa_is_leaf_object(o.type, o.bytes, o.room))
 		what |= PA_NODE_LEAF;
 	pa_nodes_add(&r->nodes, block, what);
 	if (what & PA_NODE_LEAF)

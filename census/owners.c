@@ -5,6 +5,8 @@
  */
 #include "census/owners.h"
 
+#include <stdlib.h>
+
 /* So many instances without a buffer: none has one. */
 #define ENOUGH 4096u
 #define SLICE ((uint64_t)64 << 10)
@@ -158,6 +160,61 @@ static void scan(const struct subject *s, uint64_t most)
 	}
 }
 
+/* The buffer of a block: they come in the same order. */
+static int64_t buffer_of(struct pa_owners *owners, uint64_t address)
+{
+	const struct pa_buffers *buffers = owners->buffers;
+
+	while (owners->next < buffers->count &&
+	       buffers->buffer[owners->next].address < address)
+		owners->next++;
+	return owners->next < buffers->count &&
+		buffers->buffer[owners->next].address == address ?
+		(int64_t)owners->next : -1;
+}
+
+/* Most buffers are claimed by the end: only the others are scanned, and blocks
+ * of a deque, which lead to one another. */
+static void scan_later(struct pa_owners *owners, int64_t buffer)
+{
+	if (buffer < 0)
+		return;
+	if (owners->n_later == owners->room_later) {
+		uint32_t room = owners->room_later * 2 + 1024;
+		uint32_t *more = reallocarray(owners->later, room,
+					      sizeof *more);
+
+		/* Then some stay without an owner, and are shown so. */
+		if (!more)
+			return;
+		owners->later = more;
+		owners->room_later = room;
+	}
+	owners->later[owners->n_later++] = (uint32_t)buffer;
+}
+
+void pa_owners_finish(struct pa_owners *owners)
+{
+	for (uint32_t i = 0; i < owners->n_later; i++) {
+		const struct pa_buffer *buffer =
+			&owners->buffers->buffer[owners->later[i]];
+		struct pa_block block = {
+			.address = buffer->address, .size = buffer->size,
+		};
+		const struct subject s = {
+			.owners = owners, .block = &block,
+			.buffer = owners->later[i],
+		};
+
+		if (buffer->claim < PA_CLAIM_LAYOUT || owners->types->type[
+		    buffer->owner].shape == PA_SHAPE_DEQUE)
+			scan(&s, UINT64_MAX);
+	}
+	free(owners->later);
+	owners->later = NULL;
+	owners->n_later = owners->room_later = 0;
+}
+
 void pa_owners_visit(void *context, const struct pa_block *block)
 {
 	struct pa_owners *owners = context;
@@ -174,18 +231,15 @@ void pa_owners_visit(void *context, const struct pa_block *block)
 		unsigned skip = pa_is_debug_block(block->head,
 						  block->head_size) ? 16 : 0;
 
-		s.buffer = pa_buffers_at(owners->buffers,
-					 block->address + skip);
-		if (s.buffer >= 0 && owners->buffers->buffer[s.buffer].claim <
-		    PA_CLAIM_LAYOUT)
-			scan(&s, UINT64_MAX);
+		scan_later(owners, buffer_of(owners, block->address + skip));
 		return;
 	}
 	type = &owners->types->type[s.type];
 	s.object = block->head + offset;
 	s.room = block->head_size - offset;
 	claim_known(&s, type);
-	if (type->exact && type->shape != PA_SHAPE_TYPE)
+	if ((type->exact && type->shape != PA_SHAPE_TYPE) ||
+	    pa_is_leaf_object(type, s.object, s.room))
 		return;
 	if (!type->owns && type->scanned++ >= ENOUGH)
 		return;

@@ -26,9 +26,15 @@ int pa_references_init(struct pa_references *r, struct pa_window *window,
 void pa_references_deinit(struct pa_references *r)
 {
 	pa_nodes_deinit(&r->nodes);
+	pa_references_forget(r);
+	memset(r, 0, sizeof *r);
+}
+
+void pa_references_forget(struct pa_references *r)
+{
 	free(r->graph.first);
 	free(r->graph.to);
-	memset(r, 0, sizeof *r);
+	r->graph.first = r->graph.to = NULL;
 }
 
 uint32_t pa_references_to(const struct pa_references *r, uint64_t word)

@@ -42,6 +42,9 @@ void pa_references_draw(struct pa_references *r, const struct pa_block *block);
 /* After it: 0, or -1 without memory. */
 int pa_references_close(struct pa_references *r);
 
+/* Free the edges once dominators are found; how many there are stays. */
+void pa_references_forget(struct pa_references *r);
+
 /* The node that a word refers to, or PA_NO_NODE. */
 uint32_t pa_references_to(const struct pa_references *r, uint64_t word);
 

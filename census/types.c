@@ -9,6 +9,7 @@
 
 #define TYPES_MAX (1u << 20)
 #define REFUSED 65536u
+#define RECENT 1024u
 #define CHAIN 8			/* metatypes of metatypes */
 #define SIZE_MAX_OF_TYPE (1ull << 31)
 #define DEBUG_HEAD 16u
@@ -34,7 +35,8 @@ int pa_types_init(struct pa_types *types, struct pa_window *window, int minor)
 	types->slots = calloc(types->n_slots, sizeof *types->slots);
 	types->refused = calloc(REFUSED, sizeof *types->refused);
 	types->names = calloc(types->names_room, 1);
-	return types->type && types->slots && types->refused &&
+	types->recent = calloc(RECENT, sizeof *types->recent);
+	return types->recent && types->type && types->slots && types->refused &&
 		types->names ? 0 : -1;
 }
 
@@ -43,6 +45,7 @@ void pa_types_deinit(struct pa_types *types)
 	free(types->type);
 	free(types->slots);
 	free(types->refused);
+	free(types->recent);
 	free(types->names);
 	memset(types, 0, sizeof *types);
 }
@@ -272,6 +275,17 @@ uint32_t pa_types_at(struct pa_types *types, uint64_t address)
 	return index;
 }
 
+/* The same for what is asked for again and again. */
+static uint32_t type_at(struct pa_types *types, uint64_t address)
+{
+	uint32_t *recent = &types->recent[(address >> 4 ^ address >> 12) %
+					  RECENT];
+
+	if (types->type[*recent].address != address)
+		*recent = pa_types_at(types, address);
+	return *recent;
+}
+
 /* Could this word be a reference count?  Pointers cannot. */
 static bool is_count(const struct pa_layout *layout, uint64_t word)
 {
@@ -279,12 +293,16 @@ static bool is_count(const struct pa_layout *layout, uint64_t word)
 			       0xffffffff));
 }
 
-bool pa_is_debug_block(const uint8_t *head, size_t size)
+bool pa_is_leaf_object(const struct pa_type *type, const uint8_t *bytes,
+		       size_t room)
 {
-	/* size, big-endian; a letter for the domain; 7 times 0xfd */
-	return size >= DEBUG_HEAD && head[15] == 0xfd &&
-		!memcmp(head + 9, "\xfd\xfd\xfd\xfd\xfd\xfd\xfd", 7) &&
-		(head[8] == 'r' || head[8] == 'm' || head[8] == 'o');
+	if (type->flags & PA_TPFLAGS_STR)
+		return !(type->flags & PA_TPFLAGS_HEAP) &&
+			room >= PA_STR_STATE + 4 &&
+			(pa_half(bytes + PA_STR_STATE) & PA_STR_ASCII) ==
+			PA_STR_ASCII;
+	return type->exact && type->shape == PA_SHAPE_LEAF &&
+		!(type->flags & PA_TPFLAGS_TUPLE);
 }
 
 uint32_t pa_types_object(struct pa_types *types, const uint8_t *head,
@@ -303,7 +321,7 @@ uint32_t pa_types_object(struct pa_types *types, const uint8_t *head,
 			break;
 		if (!is_count(types->layout, pa_word(head + in)))
 			continue;
-		index = pa_types_at(types, pa_word(head + in + PA_OB_TYPE));
+		index = type_at(types, pa_word(head + in + PA_OB_TYPE));
 		if (!index)
 			continue;
 		type = &types->type[index];

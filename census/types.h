@@ -57,6 +57,7 @@ struct pa_types {
 	uint32_t *slots;	/* by address; 0 = empty */
 	uint32_t n_slots;	/* a power of two */
 	uint64_t *refused;	/* words that are no type */
+	uint32_t *recent;	/* indexes by hash of the address */
 	char *names;
 	size_t names_size, names_room;
 	bool no_memory;
@@ -78,8 +79,19 @@ uint32_t pa_types_object(struct pa_types *types, const uint8_t *head,
 			 size_t head_size, uint64_t size, unsigned *offset,
 			 uint64_t *references);
 
-/* Did the debug allocator write this head? */
-bool pa_is_debug_block(const uint8_t *head, size_t size);
+/* Did the debug allocator write this head?  Size, big-endian; a letter for the
+ * domain; seven times 0xfd. */
+static inline bool pa_is_debug_block(const uint8_t *head, size_t size)
+{
+	return size >= 16 && head[15] == 0xfd &&
+		pa_word(head + 8) >> 8 == 0xfdfdfdfdfdfdfdull &&
+		(head[8] == 'r' || head[8] == 'm' || head[8] == 'o');
+}
+
+/* Is an object of this type known to point at nothing?  `bytes` from the
+ * object on. */
+bool pa_is_leaf_object(const struct pa_type *type, const uint8_t *bytes,
+		       size_t room);
 
 /* Find out module and qualified name of all types. */
 void pa_types_name(struct pa_types *types);

@@ -53,6 +53,9 @@ struct pa_walk {
 		      bool live);
 	/* memory that is there and is none of these */
 	void (*gap)(void *context, uint64_t start, uint64_t end);
+	/* pools of no interest, by address: their size in the lowest bits */
+	const uint64_t *skip;
+	size_t n_skip;
 	uint64_t changing, damaged;
 	double part_from, part_to;	/* of the whole census, for progress */
 	uint64_t reported;
