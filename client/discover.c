@@ -253,7 +253,7 @@ static int not_attached(const struct search *s, const char *why)
 	return PA_E_NOT_ATTACHED;
 }
 
-#define FORKED ": it was forked from one that was attached"
+#define FORKED ", which was forked from an attached one"
 
 static const char *state_reason(const struct pa_directory *d)
 {

@@ -10,6 +10,7 @@
 
 #include "client/command.h"
 #include "client/escape.h"
+#include "client/lost_file.h"
 
 struct verb {
 	const char *name;
@@ -218,21 +219,6 @@ static void die_by_pipe(void (*old)(int))
 	}
 }
 
-static bool lost_json;
-
-/* A core that is mapped was cut while we read it.  The fault comes from our
- * own reading of its records, in no function of a library. */
-static void die_by_lost_file(int number)
-{
-	struct pa_diag diag = {
-		"the file was cut short while it was read",
-		"try again when it is complete",
-	};
-
-	(void)number;
-	_exit(print_error(PA_E_TRUNCATED, &diag, lost_json));
-}
-
 int main(int argc, char **argv)
 {
 	void (*old_pipe)(int) = signal(SIGPIPE, SIG_IGN);
@@ -241,8 +227,7 @@ int main(int argc, char **argv)
 	const struct verb *verb;
 	int err, status = 0;
 
-	lost_json = json;
-	signal(SIGBUS, die_by_lost_file);
+	pa_lost_file_watch(json);
 	fill_standard_files();
 	memset(&command, 0, sizeof command);
 	command.begin_ns = pa_now_ns();
