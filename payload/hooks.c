@@ -9,6 +9,7 @@
  * may rely on RAW's free; out: OBJ, MEM, RAW.
  */
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 
 #include "common/error.h"
@@ -20,6 +21,9 @@
 #include "payload/sys.h"
 #include "payload/threads.h"
 
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
 #define SAVED_MAX 16
 #define CHAIN_MAX 8
 
@@ -37,9 +41,32 @@ static uint32_t owner_pid;
 static bool unseen;
 static uint64_t calls_when_unseen;
 
+/*
+ * A word that the kernel wipes in every copy of the process.  Asking for the
+ * pid instead would be a third of a sample's price; a child that shares our
+ * memory (vfork) is the same process to us, as it should be.
+ */
+static uint32_t *mark;
+
+static void make_mark(void)
+{
+	void *page;
+
+	if (mark)
+		return;
+	page = mmap(NULL, PA_IMAGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE
+		    | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return;
+	if (madvise(page, PA_IMAGE_PAGE, MADV_WIPEONFORK) != 0)
+		munmap(page, PA_IMAGE_PAGE);	/* before Linux 4.14 */
+	else
+		mark = page;
+}
+
 bool pa_hooks_same_process(void)
 {
-	return pa_getpid() == owner_pid;
+	return mark ? *mark != 0 : pa_getpid() == owner_pid;
 }
 
 static bool is_ours(int domain, const struct pa_allocator *a)
@@ -91,6 +118,7 @@ static bool make_hooks(int domain, const struct pa_allocator *below,
 		.ctx = below->ctx,
 		.tail_limit = pa_hooks[domain].tail_limit,
 		.nested_passes = domain == PA_DOMAIN_RAW,
+		.via = pa_hooks[domain].hands_on ? (uint8_t)domain : 0,
 	};
 	void *entry[PA_JUMPS_FUNCTIONS];
 
@@ -181,6 +209,7 @@ static int install_domain(int domain, const struct below *below,
 		return PA_E_HOOK_FAILED;
 	hook->tail_limit = domain == PA_DOMAIN_RAW ? PA_CHARGE_MAX
 		: below->tail_limit;
+	hook->hands_on = domain != PA_DOMAIN_RAW && below->pymalloc;
 	hook->free_hooked = domain == PA_DOMAIN_RAW || hook_free;
 	__atomic_store_n(&hook->saved, kept, __ATOMIC_RELEASE);
 	if (!set_hooks(domain, kept, hook->free_hooked))
@@ -191,7 +220,10 @@ static int install_domain(int domain, const struct below *below,
 
 static void begin(uint64_t seed)
 {
+	make_mark();
 	owner_pid = pa_getpid();
+	if (mark)
+		*mark = 1;
 	pa_store_lock();
 	pa_threads_begin_locked(seed);
 	__atomic_store_n(&pa_hooks_active, 1, __ATOMIC_RELEASE);

@@ -4,9 +4,11 @@
  * saved function in tail position.  No call, lock, division or system call
  * may be added here; tests/ and bench/ hold the price.
  *
- * A request is charged once.  pymalloc hands 0 and more than 512 bytes on to
- * RAW (other allocators may hand on all): such a call is a real one, with
- * the mark `nested` that lets RAW's hooks pass it through.
+ * A request is charged once.  pymalloc hands more than 512 bytes on to RAW in
+ * the same call: such a one only gets the mark `via`, and RAW's hook charges
+ * it in the name of the other domain.  Where that is not known to happen (0
+ * bytes, realloc, other allocators) it is charged here and is a real call,
+ * with the mark `nested` that lets RAW's hooks pass it through.
  */
 #include "common/image.h"
 #include "payload/hooks_internal.h"
@@ -21,34 +23,53 @@ HOT bool stays_below(int domain, size_t size)
 	return PA_LIKELY(size - 1 < pa_hooks[domain].tail_limit);
 }
 
-/*
- * What goes on to RAW: the same, but for the mark.  RAW's own requests never
- * come here for their size.
- */
-static __attribute__((noinline)) void *malloc_nested(int domain, size_t size)
+/* Below it lies RAW's hook, which is to charge it. */
+HOT bool handed_on(int domain, size_t size)
 {
-	const struct pa_allocator *saved = pa_hooks[domain].saved;
-	uint8_t nested = pa_tls.nested;
-	void *block;
+	if (!pa_hooks[domain].hands_on || size - 1 >= PA_CHARGE_MAX)
+		return false;
+	pa_tls.via = (uint8_t)domain;
+	return true;
+}
 
-	if (PA_UNLIKELY(size > PA_CHARGE_MAX || !pa_countdown(size)))
-		return pa_slow_allocate(&(struct pa_request){
-			domain, PA_HOOK_MALLOC, 1, size, size });
-	if (domain != PA_DOMAIN_RAW)
-		pa_tls.nested = 1;
-	block = saved->malloc(saved->ctx, size);
-	pa_tls.nested = nested;
-	return block;
+/* Charged here, or by RAW below. */
+HOT bool passes(int domain, size_t size)
+{
+	if (!stays_below(domain, size))
+		return handed_on(domain, size);
+	if (PA_UNLIKELY(!pa_countdown(size)))
+		return false;
+	if (domain == PA_DOMAIN_RAW)
+		pa_tls.via = 0;
+	return true;
+}
+
+/* RAW's slow path has to know where the call came from. */
+HOT int label_of(int domain)
+{
+	int via = domain == PA_DOMAIN_RAW ? pa_tls.via : 0;
+
+	if (via)
+		pa_tls.via = 0;
+	return via ? via : domain;
+}
+
+static __attribute__((noinline)) void *
+allocate(int domain, enum pa_hook_function function, size_t count, size_t size,
+	 size_t total)
+{
+	return pa_slow_allocate(&(struct pa_request){
+		.domain = domain, .function = function, .count = count,
+		.size = size, .total = total, .label = label_of(domain) });
 }
 
 HOT void *malloc_hot(int domain, size_t size)
 {
-	if (stays_below(domain, size) && pa_countdown(size)) {
-		const struct pa_allocator *saved = pa_hooks[domain].saved;
+	const struct pa_allocator *saved = pa_hooks[domain].saved;
 
+	if (PA_LIKELY(passes(domain, size)))
 		return saved->malloc(saved->ctx, size);
-	}
-	return malloc_nested(domain, size);
+	return allocate(domain, PA_HOOK_MALLOC, 1, size, size);
 }
 
 HOT void *calloc_hot(int domain, size_t count, size_t size)
@@ -58,10 +79,9 @@ HOT void *calloc_hot(int domain, size_t count, size_t size)
 
 	if (PA_UNLIKELY(__builtin_mul_overflow(count, size, &total)))
 		return saved->calloc(saved->ctx, count, size);
-	if (stays_below(domain, total) && pa_countdown(total))
+	if (PA_LIKELY(passes(domain, total)))
 		return saved->calloc(saved->ctx, count, size);
-	return pa_slow_allocate(&(struct pa_request){
-		domain, PA_HOOK_CALLOC, count, size, total });
+	return allocate(domain, PA_HOOK_CALLOC, count, size, total);
 }
 
 /*
@@ -75,10 +95,9 @@ HOT void *realloc_hot(int domain, void *pointer, size_t size)
 	void *block;
 
 	if (!pointer) {
-		if (stays_below(domain, size) && pa_countdown(size))
+		if (PA_LIKELY(passes(domain, size)))
 			return saved->realloc(saved->ctx, NULL, size);
-		return pa_slow_allocate(&(struct pa_request){
-			domain, PA_HOOK_REALLOC, 1, size, size });
+		return allocate(domain, PA_HOOK_REALLOC, 1, size, size);
 	}
 	if (PA_UNLIKELY(pa_store_maybe_hot(pointer)))
 		return pa_slow_realloc(domain, pointer, size);

@@ -25,6 +25,9 @@ struct pa_hook {
 	const struct pa_allocator *saved;
 	/* requests of 1 .. tail_limit bytes never reach another domain */
 	size_t tail_limit;
+	/* larger ones reach RAW in the same call, with the same size: it
+	 * charges them */
+	bool hands_on;
 	/* our free is in the chain, so a sample may stay in its pool */
 	bool free_hooked;
 } __attribute__((aligned(64)));
@@ -47,6 +50,7 @@ struct pa_request {
 	size_t count;		/* calloc's */
 	size_t size;		/* calloc's: of one element */
 	size_t total;		/* bytes */
+	int label;		/* the domain that it came in by */
 };
 
 /* The slow paths; each ends in the real call.  A hook's own thread and

@@ -122,12 +122,6 @@ static void *call_outside_pools(int domain, bool zeroed, size_t size)
 
 /* ---- taking a sample ---- */
 
-static void beat(struct pa_directory *directory)
-{
-	directory->heartbeat_realtime_ns = pa_clock_ns(CLOCK_REALTIME);
-	directory->heartbeat_monotonic_ns = pa_clock_ns(CLOCK_MONOTONIC);
-}
-
 static uint32_t site_locked(int domain)
 {
 	struct pa_directory *directory = pa_store_directory();
@@ -158,7 +152,6 @@ static void record(int domain, void *block, size_t size, uint64_t rate)
 	sample.thread = pa_threads_tid_locked();
 	sample.luck = pa_threads_luck_locked();
 	pa_store_insert_locked(&sample);
-	beat(pa_store_directory());
 	leave();
 	pa_life_nudge();
 }
@@ -190,7 +183,7 @@ static void *take_sample(const struct pa_request *r, uint64_t rate)
 	if (block) {
 		int saved = errno;
 
-		record(r->domain, block, r->total, rate);
+		record(r->label, block, r->total, rate);
 		errno = saved;
 	}
 	return block;
@@ -216,27 +209,21 @@ void *pa_slow_allocate(const struct pa_request *r)
 /* ---- realloc ---- */
 
 /* Take the record of a block away; false if it has none. */
-static bool detach_record(void *pointer, struct pa_live *live,
-			  uint64_t *generation)
+static bool detach_record(void *pointer, struct pa_live *live)
 {
 	bool had;
 
 	if (!enter())
 		return false;
 	had = pa_store_remove_locked((uint64_t)pointer, live);
-	*generation = pa_store_generation_locked();
 	leave();
 	return had;
 }
 
-static void restore_record(struct pa_live *live, uint64_t generation)
+static void restore_record(const struct pa_live *live)
 {
 	if (!enter())
 		return;
-	/* its stack was dropped while it was in no table */
-	if (pa_store_generation_locked() != generation
-	    && live->site >= PA_SITE_FIRST)
-		live->site = PA_SITE_EVICTED;
 	pa_store_restore_locked(live);
 	leave();
 }
@@ -245,14 +232,13 @@ void *pa_slow_realloc(int domain, void *pointer, size_t size)
 {
 	const struct pa_allocator *saved = pa_hooks[domain].saved;
 	struct pa_live live;
-	uint64_t generation = 0;
 	uint8_t nested = pa_tls.nested;
 	int error = errno;
 	bool had = false;
 	void *block;
 
 	if (usable(domain))
-		had = detach_record(pointer, &live, &generation);
+		had = detach_record(pointer, &live);
 	errno = error;
 	if (domain != PA_DOMAIN_RAW)
 		pa_tls.nested = 1;
@@ -262,7 +248,7 @@ void *pa_slow_realloc(int domain, void *pointer, size_t size)
 		/* size 0 and NULL: freed, by allocators other than CPython's */
 		if (had && size) {
 			error = errno;
-			restore_record(&live, generation);
+			restore_record(&live);
 			errno = error;
 		}
 		return NULL;

@@ -17,6 +17,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define PA_JUMPS_FUNCTIONS 4	/* of a domain, as in hooks_internal.h */
 
@@ -29,7 +30,8 @@ struct pa_jumps_spec {
 	void *saved[PA_JUMPS_FUNCTIONS];
 	void *ctx;		/* of the saved allocator */
 	size_t tail_limit;	/* malloc counts down up to that size */
-	bool nested_passes;	/* a nested malloc goes to the saved one */
+	bool nested_passes;	/* a nested call goes to the saved function */
+	uint8_t via;		/* larger ones go there with this mark; or 0 */
 };
 
 /*

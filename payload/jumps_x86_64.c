@@ -21,7 +21,7 @@
 #define NEAR 64
 #define LOWEST 0x10000ul	/* mmap_min_addr of most systems */
 #define PAGES_MAX 64
-#define ENTRY_SIZE 128		/* the longest has 100 bytes or so */
+#define ENTRY_SIZE 256		/* the longest has 130 bytes or so */
 #define SLOTS (ENTRY_SIZE * PA_JUMPS_FUNCTIONS)	/* of addresses */
 
 static struct {
@@ -156,22 +156,69 @@ static int64_t tls_offset(const void *variable)
 	return (const char *)variable - thread;
 }
 
+/* Above that no mark is set: it must fit into an immediate. */
+#define VIA_MAX 0x7fffffff
+
+/* The saved function, in tail position.  Its ctx is loaded anew, as the
+ * hooks do. */
+static void emit_saved(struct code *code, const struct pa_jumps_spec *spec,
+		       unsigned function)
+{
+	emit_load(code, 0xbf, (uint64_t)spec->ctx);
+	emit_jump(code, spec->saved[function], function);
+}
+
+static void emit_hook(struct code *code, const struct pa_jumps_spec *spec,
+		      unsigned function)
+{
+	emit_jump(code, spec->hooks[function],
+		  PA_JUMPS_FUNCTIONS + function);
+}
+
+/* A jump that is taken below a call that was charged. */
+static uint8_t *emit_if_nested(struct code *code)
+{
+	EMIT(code, 0x64, 0x80, 0x3c, 0x25);		/* cmpb $0,%fs:nested */
+	emit_32(code, tls_offset(&pa_tls.nested));
+	EMIT(code, 0x00, 0x0f, 0x85);			/* jne */
+	return later(code);
+}
+
+static void emit_via(struct code *code, uint8_t domain)
+{
+	EMIT(code, 0x64, 0xc6, 0x04, 0x25);		/* movb $,%fs:via */
+	emit_32(code, tls_offset(&pa_tls.via));
+	*code->at++ = domain;
+}
+
+/* calloc and realloc, where nested calls pass. */
+static void emit_other(struct code *code, const struct pa_jumps_spec *spec,
+		       unsigned function)
+{
+	uint8_t *nested;
+
+	if (!spec->nested_passes) {
+		emit_hook(code, spec, function);
+		return;
+	}
+	nested = emit_if_nested(code);
+	emit_hook(code, spec, function);
+	here(code, nested);
+	emit_saved(code, spec, function);
+}
+
 /*
- * malloc(ctx in rdi, size in rsi): pa_countdown() and a jump.  The saved ctx
- * is loaded anew, as the hooks do.
+ * malloc(ctx in rdi, size in rsi): pa_countdown() and a jump; or only the mark
+ * by which RAW's entry, the next one, knows where it came from.
  */
 static void emit_malloc(struct code *code, const struct pa_jumps_spec *spec)
 {
 	size_t limit = spec->tail_limit < 0x7fffffff ? spec->tail_limit
 		: 0x7fffffff;
-	uint8_t *large, *low, *nested = NULL;
+	uint8_t *large, *low, *huge, *nested = NULL;
 
-	if (spec->nested_passes) {
-		EMIT(code, 0x64, 0x80, 0x3c, 0x25);	/* cmpb $0,%fs:nested */
-		emit_32(code, tls_offset(&pa_tls.nested));
-		EMIT(code, 0x00, 0x0f, 0x85);		/* jne */
-		nested = later(code);
-	}
+	if (spec->nested_passes)
+		nested = emit_if_nested(code);
 	EMIT(code, 0x48, 0x8d, 0x46, 0xff);		/* lea -1(%rsi),%rax */
 	EMIT(code, 0x48, 0x3d);				/* cmp $limit,%rax */
 	emit_32(code, (int64_t)limit);
@@ -188,13 +235,23 @@ static void emit_malloc(struct code *code, const struct pa_jumps_spec *spec)
 	emit_32(code, tls_offset(&pa_tls.left));
 	EMIT(code, 0x64, 0x48, 0xff, 0x04, 0x25);	/* incq %fs:calls */
 	emit_32(code, tls_offset(&pa_tls.calls));
-	if (nested)
+	if (nested) {
+		emit_via(code, 0);
 		here(code, nested);
-	emit_load(code, 0xbf, (uint64_t)spec->ctx);
-	emit_jump(code, spec->saved[0], 0);
+	}
+	emit_saved(code, spec, 0);
 	here(code, large);
+	if (spec->via) {
+		EMIT(code, 0x48, 0x3d);			/* cmp $,%rax */
+		emit_32(code, VIA_MAX);
+		EMIT(code, 0x0f, 0x83);			/* jae */
+		huge = later(code);
+		emit_via(code, spec->via);
+		emit_saved(code, spec, 0);
+		here(code, huge);
+	}
 	here(code, low);
-	emit_jump(code, spec->hooks[0], 1);
+	emit_hook(code, spec, 0);
 }
 
 /* free(ctx in rdi, block in rsi): pa_store_maybe_hot() and a jump. */
@@ -220,10 +277,9 @@ static void emit_free(struct code *code, const struct pa_jumps_spec *spec)
 	EMIT(code, 0xa8, 1);				/* test $1,%al */
 	EMIT(code, 0x0f, 0x85);				/* jne */
 	hot = later(code);
-	emit_load(code, 0xbf, (uint64_t)spec->ctx);
-	emit_jump(code, spec->saved[3], 4);
+	emit_saved(code, spec, 3);
 	here(code, hot);
-	emit_jump(code, spec->hooks[3], 5);
+	emit_hook(code, spec, 3);
 }
 
 static uint8_t *make_page(const struct pa_jumps_spec *spec, const void *near)
@@ -237,7 +293,7 @@ static uint8_t *make_page(const struct pa_jumps_spec *spec, const void *near)
 	emit_malloc(&code, spec);
 	for (unsigned i = 1; i < 3; i++) {
 		code.at = page + i * ENTRY_SIZE;
-		emit_jump(&code, spec->hooks[i], i + 1);
+		emit_other(&code, spec, i);
 	}
 	code.at = page + 3 * ENTRY_SIZE;
 	emit_free(&code, spec);
@@ -253,7 +309,7 @@ static bool same_spec(const struct pa_jumps_spec *a,
 {
 	return a->domain == b->domain && a->hooks == b->hooks
 		&& a->ctx == b->ctx && a->tail_limit == b->tail_limit
-		&& a->nested_passes == b->nested_passes
+		&& a->nested_passes == b->nested_passes && a->via == b->via
 		&& memcmp(a->saved, b->saved, sizeof a->saved) == 0;
 }
 

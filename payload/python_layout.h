@@ -100,12 +100,13 @@ extern struct pa_layout pa_layout;
  */
 int pa_layout_pick(uint32_t version, const void *runtime);
 
-/* Borrowed reads of a field; the object must be alive. */
+/* Borrowed reads of a field; the object must be alive.  (memcpy by its own
+ * name would be a call: the payload is built freestanding.) */
 static inline const char *pa_field_pointer(const char *object, uint32_t at)
 {
 	const char *value;
 
-	memcpy(&value, object + at, sizeof(value));
+	__builtin_memcpy(&value, object + at, sizeof(value));
 	return value;
 }
 
@@ -113,7 +114,7 @@ static inline int32_t pa_field_int(const char *object, uint32_t at)
 {
 	int32_t value;
 
-	memcpy(&value, object + at, sizeof(value));
+	__builtin_memcpy(&value, object + at, sizeof(value));
 	return value;
 }
 
@@ -121,7 +122,7 @@ static inline int64_t pa_field_long(const char *object, uint32_t at)
 {
 	int64_t value;
 
-	memcpy(&value, object + at, sizeof(value));
+	__builtin_memcpy(&value, object + at, sizeof(value));
 	return value;
 }
 

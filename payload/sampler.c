@@ -76,14 +76,25 @@ int64_t pa_sampler_draw(struct pa_random *random, uint64_t rate)
 	return (int64_t)((double)rate * minus_log(n));
 }
 
+/* The last term that counts: r^k / (k + 1)! is below 2^-56 after it. */
+static int last_term(double r)
+{
+	return r < 1e-4 ? 5 : r < 3e-2 ? 9 : 16;
+}
+
 /* 1 - exp(-r) for 0 <= r <= 0.35, relative to its own size. */
 static double small_probability(double r)
 {
+	static const double inverse[] = {
+		0, 1, 1. / 2, 1. / 3, 1. / 4, 1. / 5, 1. / 6, 1. / 7, 1. / 8,
+		1. / 9, 1. / 10, 1. / 11, 1. / 12, 1. / 13, 1. / 14, 1. / 15,
+		1. / 16,
+	};
 	double sum = 1;
 
 	/* r (1 - r/2 (1 - r/3 (1 - ...))) */
-	for (int k = 16; k >= 2; k--)
-		sum = 1 - r / k * sum;
+	for (int k = last_term(r); k >= 2; k--)
+		sum = 1 - r * inverse[k] * sum;
 	return r * sum;
 }
 

@@ -70,6 +70,8 @@ struct pa_store {
 	unsigned active;	/* set in use, 0 or 1 */
 	uint64_t generation;	/* of the set in use; never goes back */
 	uint64_t first_generation;	/* of this start */
+	/* CLOCK_REALTIME less CLOCK_MONOTONIC, and when that was seen */
+	uint64_t realtime_ahead, compared_ns;
 	uint64_t last_id;
 	struct pa_area area[PA_AREA_COUNT];
 	struct pa_capacity capacity;

@@ -69,7 +69,7 @@ static uint32_t hash_string(const char *bytes, uint32_t length)
 	uint64_t h = length, x;
 
 	for (; length >= 8; length -= 8, bytes += 8) {
-		memcpy(&x, bytes, 8);
+		__builtin_memcpy(&x, bytes, 8);
 		h = (h ^ x) * 0xd6e8feb86659fd93ull;
 		h ^= h >> 32;
 	}
@@ -112,7 +112,7 @@ static uint32_t string_length(uint32_t offset)
 {
 	uint32_t length;
 
-	memcpy(&length, pa_store.strings + offset, 4);
+	__builtin_memcpy(&length, pa_store.strings + offset, 4);
 	return length;
 }
 

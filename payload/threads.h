@@ -34,12 +34,14 @@ struct pa_tls {
 	struct pa_thread *record;
 	uint8_t busy;		/* in our slow path: pass everything through */
 	uint8_t nested;		/* below a MEM or OBJ call that was charged */
+	uint8_t via;		/* the domain that hands this call on to RAW */
 	uint8_t ending;		/* its key destructor ran */
 	uint8_t ours;		/* the payload's own thread: never counted */
 	uint8_t seen;		/* `ours`: domains whose hooks were entered */
 	uint8_t loose;		/* lives without a record */
+	uint8_t reserved;
 	uint16_t loose_attach;
-	/* of a thread without a record */
+	/* of a thread without a record; loose_attach too */
 	int64_t loose_draw;
 	uint64_t loose_rate;
 };
