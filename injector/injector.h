@@ -38,7 +38,6 @@ struct pa_target {
 	int python_minor;
 	bool shared_libpython;
 	bool free_threaded;
-	bool filtered;		/* by seccomp; judged by pa_attach() */
 	char python_text[32];	/* "3.13.0" */
 	uint64_t directory;	/* address of a payload's directory, or 0 */
 	struct pa_directory loaded;	/* its contents, valid if directory */

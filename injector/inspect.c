@@ -298,7 +298,6 @@ static void fill_target(struct inspection *in)
 	struct pa_target *t = in->target;
 	const struct pa_python *p = &in->python;
 
-	t->filtered = in->status.seccomp != 0;
 	t->python_version = p->hex;
 	t->python_minor = p->minor;
 	t->shared_libpython = p->shared;

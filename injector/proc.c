@@ -132,6 +132,7 @@ int pa_proc_parse_status(const char *text, struct pa_proc_status *out)
 	line_ids(text, "Gid:", out->gid);
 	out->threads = (unsigned)line_number(text, "Threads:", 10);
 	out->seccomp = (int)line_number(text, "Seccomp:", 10);
+	out->seccomp_filters = (int)line_number(text, "Seccomp_filters:", 10);
 	out->shadow_stack = line_has_word(
 		find_line(text, "x86_Thread_features:"), "shstk");
 	out->has_memory = find_line(text, "VmSize:") != NULL;

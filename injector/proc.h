@@ -38,6 +38,7 @@ struct pa_proc_status {
 	gid_t gid[4];
 	unsigned threads;
 	int seccomp;		/* 0 off, 1 strict, 2 filters */
+	int seccomp_filters;	/* how many; 0 before Linux 5.9 */
 	bool shadow_stack;
 	bool has_memory;	/* a kernel thread has no VmSize */
 	uint64_t vm_size, vm_data;	/* bytes */

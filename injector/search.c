@@ -4,6 +4,7 @@
  * between, when to give up.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@ struct search {
 	pid_t tried[PA_CANDIDATES_MAX];
 	size_t tried_count;
 	unsigned stops, stuck, denials;
+	int filters;	/* threads with as many are not tried; 0: none yet */
 	char reason[128];
 };
 
@@ -37,6 +39,24 @@ static bool was_tried(const struct search *s, pid_t tid)
 	return false;
 }
 
+/* How much seccomp is over a thread: 0 for none. */
+static int filters_of(int dir, pid_t tid)
+{
+	struct pa_proc_status status;
+	char name[64];
+
+	snprintf(name, sizeof name, "task/%d/status", (int)tid);
+	if (pa_proc_read_status(dir, name, &status) || !status.seccomp)
+		return 0;
+	return status.seccomp == 1 ? INT_MAX : 1 + status.seccomp_filters;
+}
+
+static bool may_try(const struct search *s, pid_t tid)
+{
+	return !was_tried(s, tid) &&
+	       (!s->filters || filters_of(s->session->dir, tid) < s->filters);
+}
+
 /* The best thread that was not tried in this turn; 0 if there is none. */
 static pid_t choose(struct search *s)
 {
@@ -46,10 +66,10 @@ static pid_t choose(struct search *s)
 	if (pa_fault_thread())
 		return pa_fault_thread();
 	for (size_t i = 0; i < n; i++)
-		if (!was_tried(s, list[i].tid))
+		if (may_try(s, list[i].tid))
 			return list[i].tid;
 	s->tried_count = 0;	/* a new turn */
-	return n ? list[0].tid : 0;
+	return n && may_try(s, list[0].tid) ? list[0].tid : 0;
 }
 
 /* Is it a tracer thread of our own that has not quite ended? */
@@ -87,6 +107,28 @@ static int denied(struct search *s, const struct pa_attempt *a)
 		       pa_escape(stat.comm, comm, sizeof comm));
 }
 
+/* A filter of this thread forbids something: is there one with fewer?  Only
+ * a program that confines some of its threads has such.  1: go on. */
+static int forbidden(struct search *s, const struct pa_attempt *a)
+{
+	struct pa_candidate list[PA_CANDIDATES_MAX];
+	struct pa_session *session = s->session;
+	pid_t pid = session->target->pid;
+	size_t n = pa_threads_list(session->dir, list, PA_CANDIDATES_MAX);
+
+	s->filters = filters_of(session->dir, a->tid);
+	for (size_t i = 0; i < n && !pa_fault_thread(); i++)
+		if (filters_of(session->dir, list[i].tid) < s->filters)
+			return 1;
+	if (!a->what)
+		return pa_fail(session->diag, PA_E_SECCOMP,
+			       "process %d has a seccomp filter that cannot be read (that takes CAP_SYS_ADMIN), and a forbidden call might end it",
+			       pid);
+	return pa_fail(session->diag, PA_E_SECCOMP,
+		       "a seccomp filter of process %d does not allow %s",
+		       pid, a->what);
+}
+
 /* What one attempt means; 1: go on searching. */
 static int judge(struct search *s, const struct pa_attempt *a)
 {
@@ -115,13 +157,7 @@ static int judge(struct search *s, const struct pa_attempt *a)
 	case PA_ATTEMPT_DENIED:
 		return denied(s, a);
 	case PA_ATTEMPT_FORBIDDEN:
-		if (!a->what)
-			return pa_fail(session->diag, PA_E_SECCOMP,
-				       "process %d has a seccomp filter that cannot be read (that takes CAP_SYS_ADMIN), and a forbidden call might end it",
-				       pid);
-		return pa_fail(session->diag, PA_E_SECCOMP,
-			       "a seccomp filter of process %d does not allow %s",
-			       pid, a->what);
+		return forbidden(s, a);
 	default:
 		return pa_fail(session->diag, PA_E_TRACE_FAILED,
 			       "%s failed for thread %d of process %d: %s",
@@ -186,8 +222,7 @@ static int search(struct search *s)
 			.safe = session->safe,
 			.cave = session->cave,
 			.block = &session->block,
-			.judge_filters = session->target->filtered &&
-				!session->options->assume_seccomp_ok,
+			.judge_filters = !session->options->assume_seccomp_ok,
 		};
 		int going;
 

@@ -383,9 +383,20 @@ static void commit(struct pa_attempt *a, enum pa_restart restart,
  * what stays NULL where they cannot be read. */
 static bool filters_forbid(struct pa_attempt *a)
 {
-	return a->judge_filters &&
+	struct pa_proc_status status;
+	char name[64];
+
+	if (!a->judge_filters)
+		return false;
+	/* each thread has its own, so the process's first one tells nothing */
+	snprintf(name, sizeof name, "task/%d/status", (int)a->tid);
+	if (pa_proc_read_status(a->dir, name, &status))
+		return true;
+	if (status.seccomp == 1)
+		a->what = "anything in one of its threads (strict mode)";
+	return status.seccomp == 1 || (status.seccomp &&
 	       pa_seccomp_check(a->tid, a->block->mode == PA_STUB_MEMFD,
-				&a->what) != PA_SECCOMP_GOOD;
+				&a->what) != PA_SECCOMP_GOOD);
 }
 
 static void look_and_commit(struct pa_attempt *a)
@@ -412,6 +423,7 @@ static void look_and_commit(struct pa_attempt *a)
 	if (filters_forbid(a)) {
 		let_go(a, restart, &regs);
 		a->outcome = PA_ATTEMPT_FORBIDDEN;
+		a->reason = "a seccomp filter over it forbids a call";
 		return;
 	}
 	commit(a, restart, &regs);

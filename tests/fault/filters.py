@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Seccomp filters of the target: one that would end it for a call of ours
 refuses and names the call; a harmless one is no obstacle."""
-from fault_context import after_fault, fault_target
-from process import read_proc, require, require_equal
+from containers import READ_ONLY, shell
+from fault_context import Faults, after_fault, fault_target
+from process import read_proc, require, require_equal, wait_until
 
 NUMBERS = {"clone": 56, "clone3": 435, "socket": 41, "process_vm_readv": 310, "bind": 49,
            "mprotect": 10, "eventfd2": 290, "accept4": 288, "memfd_create": 319,
@@ -77,4 +78,54 @@ def unreadable(context):
         require(after_fault(context, target), "it was attached")
 
 
-CASES = [killing, failing, second_of_two, harmless, unreadable]
+def strict(context):
+    """Who may only read and write is left alone."""
+    with fault_target(context, "filters.py") as target:
+        target.ask("obey_strictly")
+        wait_until(lambda: read_status(target.pid, "Seccomp") == "1", 5, "strict mode")
+        error = context.tool.refused("seccomp", "attach", target.pid,
+                                     *context.tool.attach_options())
+        require("strict" in error["message"], "the mode is not named", error)
+        require(target.process.poll() is None, "the target died", target.story())
+
+
+def read_status(pid, key):
+    return read_proc(pid, "status").decode().split(key + ":")[1].split()[0]
+
+
+def of_another_thread(context):
+    """Only one thread is confined: it is passed over, as our thread would
+    inherit its filter; it works on, hooked.  Where it is the only one that
+    could be used, refused."""
+    faults = Faults(context)
+    for name in ("socket", "clone3", "process_vm_readv"):
+        with fault_target(context, "filters.py") as target:
+            plain = target.ask("allocators")
+            tid, error = target.ask("confine", [NUMBERS[name]], "kill")
+            require_equal(error, 0, "filter")
+            require_equal(read_status(target.pid, "Seccomp"), "0", "mode of the main thread")
+            done = faults.run(target, env={"PA_FAULT_THREAD": str(tid)})
+            require_equal(done.returncode, context.tool.status_of["seccomp"],
+                          "status by the confined thread: %s" % done.stderr)
+            require(name.encode() in done.stderr, "the call is not named", done.stderr)
+            after_fault(context, target, plain)
+            for _ in range(5):
+                context.tool.attach(target, "--rate", "16KiB")
+                before = target.ask("turns")
+                wait_until(lambda: target.ask("turns") > before + 100, 10, "its progress")
+                require(context.tool.still_served(target)["samples"]["taken"], "samples")
+                require(after_fault(context, target, plain), "it was attached")
+
+
+def without_memfd(context):
+    """memfd_create would kill where nothing else is left."""
+    prefix = ["unshare", "-m"] + shell(context, READ_ONLY)
+    with fault_target(context, "filters.py", prefix=prefix) as target:
+        plain = target.ask("allocators")
+        require_equal(target.ask("install", [NUMBERS["memfd_create"]], "kill"), 0, "filter")
+        refused(context, target, " memfd_create")
+        after_fault(context, target, plain)
+
+
+CASES = [killing, failing, second_of_two, harmless, unreadable, strict, of_another_thread,
+         without_memfd]
