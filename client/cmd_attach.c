@@ -119,6 +119,7 @@ static int attach_first(struct pa_command *command, struct pa_wire *wire,
 		.frames_max = args->frames_max,
 		.timeout_ns = time_left(command), .seed = args->seed,
 		.assume_seccomp_ok = args->assume_seccomp_ok,
+		.method = args->method,
 		.step = tell_step, .context = command,
 	};
 	int err;
@@ -189,7 +190,8 @@ static int answer_json(struct pa_command *command, const struct pa_wire *wire,
 		{ "rate", pa_json_count(a->status.rate) },
 		{ "socket", pa_json_text(wire->socket) },
 		{ "already_attached", json_boolean(a->already) },
-		{ "method", json_string("ptrace") },
+		{ "method", json_string(a->result.method ?
+					 a->result.method : "ptrace") },
 		{ "stopped_ns", pa_json_count(a->result.stopped_ns) },
 		{ "total_ns", pa_json_count(pa_now_ns() -
 					    command->begin_ns) },

@@ -47,7 +47,7 @@ static const struct option options[] = {
 	{ OPT_FOR, 0, "for", "TIME", ATTACH,
 	  "sample so long, print the report, detach" },
 	{ OPT_METHOD, 0, "method", "NAME", ATTACH,
-	  "how to get in: auto, ptrace (auto)" },
+	  "how to get in: auto, ptrace, remote-exec (auto)" },
 	{ OPT_PAYLOAD, 0, "payload", "FILE", ATTACH,
 	  "the payload to load instead of the installed one" },
 	{ OPT_SEED, 0, "seed", "N", ATTACH,
@@ -232,7 +232,9 @@ static int apply_choice(struct pa_args *args, const struct option *o,
 		"table", "json", "csv", NULL,
 	};
 	static const char *const colors[] = { "auto", "always", "never", NULL };
-	static const char *const methods[] = { "auto", "ptrace", NULL };
+	static const char *const methods[] = {
+		"auto", "ptrace", "remote-exec", NULL,
+	};
 	static const char *const views[] = { "table", NULL };
 	static const char *const census_sorts[] = {
 		"bytes", "own", "objects", "name", NULL,
@@ -254,6 +256,8 @@ static int apply_choice(struct pa_args *args, const struct option *o,
 		args->color = (enum pa_color)choice;
 	else if (o->id == OPT_FORMAT)
 		set_format(args, (enum pa_format)choice);
+	else if (o->id == OPT_METHOD)
+		args->method = (enum pa_method)choice;
 	else if (o->id == OPT_GROUP_BY)
 		args->question.group_by = (enum pa_group_by)choice;
 	else if (o->id == OPT_OF)

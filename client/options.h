@@ -70,6 +70,7 @@ struct pa_args {
 	unsigned frames_max;
 	bool rate_given, memory_given, frames_given;
 	uint64_t for_ns;		/* 0 = not given */
+	enum pa_method method;
 	const char *payload;		/* NULL = the usual one */
 
 	uint64_t address;		/* of a core's directory, 0 = search */

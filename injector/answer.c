@@ -192,3 +192,10 @@ int pa_session_wait_answer(struct pa_session *session)
 		d.start_text[0] = 0;
 	return payload_error(session, (int)scratch.result, d.start_text);
 }
+
+int pa_session_wait_payload(struct pa_session *session, uint64_t address)
+{
+	struct wait w = { .session = session };
+
+	return wait_payload(&w, address);
+}

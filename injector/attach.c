@@ -20,6 +20,7 @@
 
 #include "injector/proc.h"
 #include "injector/python.h"
+#include "injector/remote.h"
 #include "injector/session.h"
 
 #define MEMFD_CLOEXEC 1u
@@ -474,27 +475,66 @@ static int place_payload(struct pa_session *s)
 	}
 	if (error != PA_E_NO_PLACE)
 		return error;
+	/* only a thread at a safe point could make one */
+	if (s->options->method == PA_METHOD_REMOTE)
+		return error;
 	pa_session_step(s, "no directory for the payload: using a memfd");
 	return place_in_memfd(s);
 }
 
-static int run(struct pa_session *s)
+/* Until when to look for a safe point: if there is another way, half of the
+ * time that is left. */
+static uint64_t search_deadline(struct pa_session *s)
 {
-	int error = prepare(s);
+	uint64_t end = s->block.options.deadline_ns, now = pa_session_now();
 
-	if (!error)
-		error = place_payload(s);
-	if (error)
-		return error;
-	pa_session_step(s, "prepared after %.1f ms",
-			(pa_session_now() - s->started_ns) / 1e6);
-	error = pa_session_commit(s, s->block.options.deadline_ns);
+	if (s->options->method != PA_METHOD_AUTO || now >= end ||
+	    (s->block.mode == PA_STUB_START && s->place.directory < 0) ||
+	    !pa_remote_is_possible(s))
+		return end;
+	return now + (end - now) / 2;
+}
+
+static int commit_and_wait(struct pa_session *s)
+{
+	uint64_t deadline = search_deadline(s);
+	int error = pa_session_commit(s, deadline);
+
+	if (error == PA_E_NO_SAFE_POINT &&
+	    deadline < s->block.options.deadline_ns) {
+		pa_session_step(s, "no safe point: asking the interpreter");
+		error = pa_remote_load(s);
+		if (error != PA_E_NO_SAFE_POINT)
+			return error;
+		return pa_fail(s->diag, error,
+			       "no safe point found in process %d (%u stops; the last time %s), and no thread of it came back to Python code",
+			       s->target->pid, s->result->stops,
+			       s->result->reason);
+	}
 	if (error)
 		return error;
 	pa_session_step(s, "committed after %.1f ms and %u stops",
 			(pa_session_now() - s->started_ns) / 1e6,
 			s->result->stops);
 	return pa_session_wait_answer(s);
+}
+
+static int run(struct pa_session *s)
+{
+	int error = prepare(s);
+
+	s->result->method = "ptrace";
+	if (!error && s->options->method == PA_METHOD_REMOTE)
+		error = pa_remote_check(s);
+	if (!error)
+		error = place_payload(s);
+	if (error)
+		return error;
+	pa_session_step(s, "prepared after %.1f ms",
+			(pa_session_now() - s->started_ns) / 1e6);
+	if (s->options->method == PA_METHOD_REMOTE)
+		return pa_remote_load(s);
+	return commit_and_wait(s);
 }
 
 static void clean_up(struct pa_session *s)

@@ -88,7 +88,7 @@ uid_t pa_enter_inner_uid(pid_t pid, uid_t uid)
 static int open_user(int dir, struct way *way)
 {
 	struct pa_proc_status status;
-	unsigned long uid, gid;
+	unsigned long uid = 0, gid = 0;
 
 	if (pa_proc_read_status(dir, "status", &status))
 		return -ESRCH;
@@ -149,6 +149,7 @@ static void hand_out(int socket, int fd)
 {
 	union {
 		struct cmsghdr header;
+		/* cppcheck-suppress unusedStructMember */
 		char room[CMSG_SPACE(sizeof fd)];
 	} control;
 	struct iovec data = { &fd, sizeof fd };
@@ -170,6 +171,7 @@ static int receive(int socket)
 {
 	union {
 		struct cmsghdr header;
+		/* cppcheck-suppress unusedStructMember */
 		char room[CMSG_SPACE(sizeof(int))];
 	} control;
 	int number = -EPROTO, fd;

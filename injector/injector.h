@@ -65,6 +65,13 @@ int pa_target_find_directory(pid_t pid, uint64_t *address,
 			     struct pa_directory *directory,
 			     struct pa_diag *diag);
 
+/* How to get in. */
+enum pa_method {
+	PA_METHOD_AUTO = 0,	/* ptrace, else what the interpreter offers */
+	PA_METHOD_PTRACE,
+	PA_METHOD_REMOTE,	/* remote debugging, Python 3.14 and later */
+};
+
 struct pa_attach_options {
 	const char *payload;	/* path of the payload file to copy */
 	uint64_t rate;
@@ -72,6 +79,7 @@ struct pa_attach_options {
 	unsigned frames_max;
 	uint64_t timeout_ns;	/* of the whole attach */
 	uint64_t seed;		/* 0 = random */
+	enum pa_method method;
 	bool assume_seccomp_ok;	/* do not judge its filters */
 	/* called with one line per step, or NULL */
 	void (*step)(void *context, const char *line);
@@ -82,6 +90,7 @@ struct pa_attach_result {
 	uint64_t stopped_ns;	/* longest time a thread was stopped */
 	uint64_t total_ns;
 	unsigned stops;
+	const char *method;	/* "ptrace" or "remote-exec" */
 	char reason[128];	/* last reason against a safe point, or empty */
 	struct pa_directory directory;	/* as it is once hooks are on */
 };

@@ -19,9 +19,11 @@
 #include <unistd.h>
 
 #include "injector/elf_file.h"
+#include "injector/proc.h"
 
 #define PAYLOAD_MAX (64 << 20)
 #define SPARE_BYTES (1u << 20)
+#define OVERFLOW_UID 65534u	/* of the kernel, unless set otherwise */
 
 static const char *const candidates[] = {
 	"tmp", "var/tmp", "dev/shm", "run",
@@ -87,13 +89,61 @@ static int open_below(int root, const char *path)
 	return (int)fd;
 }
 
+/* Is an id the one by which the kernel shows us users that our namespace does
+ * not know? */
+static bool is_unknown_user(uid_t uid)
+{
+	char map[PA_PROC_TEXT];
+	unsigned long inner, outer, count;
+	const char *line = map;
+
+	if (uid != OVERFLOW_UID ||
+	    pa_proc_read(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) <= 0)
+		return false;
+	for (; line && *line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (sscanf(line, "%lu %lu %lu", &inner, &outer, &count) == 3 &&
+		    uid >= inner && uid - inner < count)
+			return false;
+	}
+	return true;
+}
+
+/* Root in the target's user namespace, as we see it. */
+static uid_t inner_root(int dir)
+{
+	char map[PA_PROC_TEXT];
+	unsigned long inner, outer;
+
+	if (pa_proc_read(dir, "uid_map", map, sizeof map) > 0 &&
+	    sscanf(map, "%lu %lu", &inner, &outer) == 2 && !inner)
+		return (uid_t)outer;
+	return 0;
+}
+
+/*
+ * Could somebody else put another file under our name?  The owner of a
+ * directory can, and without the sticky bit all who may write there.
+ */
+bool pa_place_is_trusted(const struct stat *st, uid_t user, uid_t root,
+			 bool unknown)
+{
+	if (st->st_uid && st->st_uid != user && st->st_uid != root && !unknown)
+		return false;
+	return !(st->st_mode & 022) || st->st_mode & S_ISVTX;
+}
+
 /* Why a directory will not do, or NULL. */
-static const char *directory_unfit(int directory, off_t size)
+static const char *directory_unfit(int directory, off_t size, uid_t user,
+				   uid_t root)
 {
 	struct statvfs v;
+	struct stat st;
 
-	if (fstatvfs(directory, &v))
+	if (fstatvfs(directory, &v) || fstat(directory, &st))
 		return strerror(errno);
+	if (!pa_place_is_trusted(&st, user, root, is_unknown_user(st.st_uid)))
+		return "others could replace a file there";
 	if (v.f_flag & ST_RDONLY)
 		return "read-only";
 	if (v.f_flag & ST_NOEXEC)
@@ -187,33 +237,48 @@ static const char *make_copy(struct pa_place *place, uid_t uid, gid_t gid)
 	return why;
 }
 
+/* Whose file it is to be, and where. */
+struct owner {
+	uid_t uid, inner_root;
+	gid_t gid;
+	bool copy;	/* of the payload; else a place is enough */
+};
+
 static const char *try_directory(struct pa_place *place, int root,
-				 const char *path, uid_t uid, gid_t gid)
+				 const char *path, const struct owner *owner)
 {
 	const char *why;
 
 	place->directory = open_below(root, path);
 	if (place->directory < 0)
 		return strerror(errno);
-	why = directory_unfit(place->directory, place->size);
-	if (!why)
-		why = make_copy(place, uid, gid);
+	why = directory_unfit(place->directory, place->size, owner->uid,
+			      owner->inner_root);
+	if (!why && owner->copy)
+		why = make_copy(place, owner->uid, owner->gid);
 	if (why) {
 		pa_place_remove(place);
 		return why;
 	}
+	snprintf(place->base, sizeof place->base, "/%s", path);
 	snprintf(place->path, sizeof place->path, "/%s/%s", path, place->name);
 	return NULL;
 }
 
-int pa_place_copy(struct pa_place *place, int dir,
-		  const struct pa_target *target, struct pa_diag *diag)
+/* The first directory that will do. */
+static int find_place(struct pa_place *place, int dir,
+		      const struct pa_target *target, bool copy,
+		      struct pa_diag *diag)
 {
 	char text[256] = "";
 	size_t n = 0;
 	struct stat st;
-	/* the group that the target's own files get */
-	gid_t gid = fstat(dir, &st) ? getegid() : st.st_gid;
+	const struct owner owner = {
+		.uid = target->uid, .inner_root = inner_root(dir),
+		/* the group that the target's own files get */
+		.gid = fstat(dir, &st) ? getegid() : st.st_gid,
+		.copy = copy,
+	};
 	int root = openat(dir, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (root < 0)
@@ -222,14 +287,14 @@ int pa_place_copy(struct pa_place *place, int dir,
 			       target->pid, strerror(errno));
 	for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
 		const char *why = try_directory(place, root, candidates[i],
-						target->uid, gid);
+						&owner);
 
 		if (!why) {
 			close(root);
 			return 0;
 		}
-		n += snprintf(text + n, sizeof text - n, "%s/%s: %s",
-			      n ? ", " : "", candidates[i], why);
+		n += (size_t)snprintf(text + n, sizeof text - n, "%s/%s: %s",
+				      n ? ", " : "", candidates[i], why);
 		if (n >= sizeof text)
 			n = sizeof text - 1;
 	}
@@ -239,13 +304,50 @@ int pa_place_copy(struct pa_place *place, int dir,
 		       target->pid, text);
 }
 
+int pa_place_copy(struct pa_place *place, int dir,
+		  const struct pa_target *target, struct pa_diag *diag)
+{
+	return find_place(place, dir, target, true, diag);
+}
+
+int pa_place_script(struct pa_place *place, int dir,
+		    const struct pa_target *target, char *path, size_t size,
+		    struct pa_diag *diag)
+{
+	struct stat st;
+	gid_t gid = fstat(dir, &st) ? getegid() : st.st_gid;
+	int error = place->directory < 0 ?
+		find_place(place, dir, target, false, diag) : 0, fd;
+
+	if (error)
+		return error;
+	if (make_name(place->script, sizeof place->script))
+		return pa_fail(diag, PA_E_NO_PLACE, "no random name");
+	fd = openat(place->directory, place->script,
+		    O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd >= 0 && (target->uid == geteuid() ||
+			!fchown(fd, target->uid, gid)) &&
+	    is_ours(fd, 0, target->uid)) {
+		snprintf(path, size, "%s/%s", place->base, place->script);
+		return fd;
+	}
+	error = errno;
+	if (fd >= 0)
+		close(fd);
+	return pa_fail(diag, PA_E_NO_PLACE,
+		       "cannot make a file for process %d in its %s: %s",
+		       target->pid, place->base, strerror(error));
+}
+
 void pa_place_remove(struct pa_place *place)
 {
 	if (place->directory < 0)
 		return;
 	if (place->name[0])
 		unlinkat(place->directory, place->name, 0);
-	place->name[0] = 0;
+	if (place->script[0])
+		unlinkat(place->directory, place->script, 0);
+	place->name[0] = place->script[0] = 0;
 	close(place->directory);
 	place->directory = -1;
 }

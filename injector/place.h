@@ -10,6 +10,7 @@
 #define PA_INJECTOR_PLACE_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "injector/injector.h"
@@ -22,6 +23,8 @@ struct pa_place {
 	int directory;		/* where the copy lies, -1 = nowhere */
 	char name[64];		/* its name there */
 	char path[PA_PLACE_PATH];	/* as the target names it */
+	char base[32];		/* the directory, as the target names it */
+	char script[64];	/* name of a second file there, or empty */
 };
 
 /* Open and check the installed payload.  PA_E_PAYLOAD_MISSING.  In every case
@@ -34,10 +37,23 @@ int pa_place_open(struct pa_place *place, const char *payload,
 int pa_place_copy(struct pa_place *place, int dir,
 		  const struct pa_target *target, struct pa_diag *diag);
 
+/*
+ * Make an empty file beside the copy, or where a copy could be, with its name
+ * in path.  A descriptor to read and write, or PA_E_NO_PLACE.
+ */
+int pa_place_script(struct pa_place *place, int dir,
+		    const struct pa_target *target, char *path, size_t size,
+		    struct pa_diag *diag);
+
+/* Is what lies in such a directory safe from all but root and the user?
+ * root: the target's own; unknown: the owner is shown as nobody. */
+bool pa_place_is_trusted(const struct stat *st, uid_t user, uid_t root,
+			 bool unknown);
+
 /* Copy it into a descriptor (a memfd of the target); 0 or -1 with errno. */
 int pa_place_fill(const struct pa_place *place, int fd);
 
-/* Remove the copy, if there is one. */
+/* Remove the copy and the script, if there are such. */
 void pa_place_remove(struct pa_place *place);
 
 /* Remove and close all. */

@@ -262,3 +262,107 @@ void pa_python_find(const struct pa_modules *modules, struct pa_memory *memory,
 	if (python->major == 3 && python->minor >= PA_PYTHON_MINOR_MIN)
 		find_state(python, memory);
 }
+
+/* Where _Py_DebugOffsets has the offsets that remote debugging needs; those
+ * of the runtime, the interpreter and the thread state stay the same. */
+static const struct {
+	int minor;
+	unsigned size, support;
+} remote_rows[] = {
+	{ 14, 760, 712 },
+	{ 15, 888, 840 },
+};
+
+#define OFFSETS_MAX 1024
+#define AT_INTERPRETERS 40
+#define AT_NEXT_INTERPRETER 64
+#define INTERPRETERS_MAX 1024
+#define AT_THREADS 72
+#define AT_NEXT 192
+#define PLEASE_STOP 32u		/* _PY_EVAL_PLEASE_STOP_BIT */
+#define SANE_OFFSET (1u << 20)
+
+static uint64_t word_at(const uint8_t *bytes, size_t at)
+{
+	uint64_t word;
+
+	memcpy(&word, bytes + at, sizeof word);
+	return word;
+}
+
+/* The six words of debugger_support, in its order; false: not sane. */
+static bool read_support(const uint8_t *bytes, size_t at,
+			 struct pa_python_remote *r, uint64_t *enabled)
+{
+	r->breaker = word_at(bytes, at);
+	r->support = word_at(bytes, at + 8);
+	*enabled = word_at(bytes, at + 16);
+	r->pending = word_at(bytes, at + 24);
+	r->path = word_at(bytes, at + 32);
+	r->path_size = word_at(bytes, at + 40);
+	return r->breaker < SANE_OFFSET && r->support < SANE_OFFSET &&
+	       *enabled < SANE_OFFSET && r->pending < SANE_OFFSET &&
+	       r->path < SANE_OFFSET && r->path_size <= PA_REMOTE_PATH_MAX &&
+	       r->path_size >= 64;
+}
+
+/* The main interpreter was the first: it is the last of the list. */
+static bool find_main(struct pa_memory *memory, uint64_t head, uint64_t next,
+		      uint64_t *interpreter)
+{
+	uint64_t at = 0, found = 0;
+
+	if (next > SANE_OFFSET || pa_memory_read(memory, head, &at, sizeof at))
+		return false;
+	for (unsigned i = 0; at && i < INTERPRETERS_MAX; i++) {
+		found = at;
+		if (pa_memory_read(memory, found + next, &at, sizeof at))
+			return false;
+	}
+	*interpreter = found;
+	return found != 0 && !at;
+}
+
+static const char *read_remote(uint64_t runtime, size_t size, size_t support,
+			       struct pa_memory *memory,
+			       struct pa_python_remote *r)
+{
+	static const char unknown[] =
+		"its interpreter does not say where it takes remote debugging";
+	uint8_t bytes[OFFSETS_MAX];
+	uint64_t enabled;
+	int32_t flag;
+
+	if (size > sizeof bytes ||
+	    pa_memory_read(memory, runtime, bytes, size) ||
+	    memcmp(bytes, DEBUG_COOKIE, 8) ||
+	    !read_support(bytes, support, r, &enabled) ||
+	    !find_main(memory, runtime + word_at(bytes, AT_INTERPRETERS),
+		       word_at(bytes, AT_NEXT_INTERPRETER), &r->interpreter))
+		return unknown;
+	r->threads = word_at(bytes, AT_THREADS);
+	r->next = word_at(bytes, AT_NEXT);
+	r->breaker_bit = PLEASE_STOP;
+	if (r->threads > SANE_OFFSET || r->next > SANE_OFFSET ||
+	    pa_memory_read(memory, r->interpreter + enabled, &flag,
+			   sizeof flag))
+		return unknown;
+	return flag == 1 ? NULL :
+		"its interpreter was started with remote debugging disabled (PYTHON_DISABLE_REMOTE_DEBUG or -X disable-remote-debug)";
+}
+
+const char *pa_python_find_remote(const struct pa_python *python,
+				  struct pa_memory *memory,
+				  struct pa_python_remote *remote)
+{
+	uint64_t runtime = python->module ?
+		pa_module_symbol(python->module, memory, "_PyRuntime") : 0;
+
+	memset(remote, 0, sizeof *remote);
+	for (size_t i = 0; i < sizeof remote_rows / sizeof *remote_rows; i++)
+		if (runtime && remote_rows[i].minor == python->minor)
+			return read_remote(runtime, remote_rows[i].size,
+					   remote_rows[i].support, memory,
+					   remote);
+	return "remote debugging came with Python 3.14";
+}

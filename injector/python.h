@@ -38,6 +38,23 @@ struct pa_python {
 	enum pa_python_state state;
 };
 
+/* Where requests of remote debugging (3.14+) are written: offsets within a
+ * thread state, or as said. */
+#define PA_REMOTE_PATH_MAX 512
+struct pa_python_remote {
+	uint64_t interpreter;		/* address of the main one */
+	uint64_t threads;		/* in it: the first thread state */
+	uint64_t next, breaker, support;
+	uint64_t pending, path;		/* within what `support` begins */
+	uint64_t path_size;		/* bytes, with the NUL */
+	uint64_t breaker_bit;
+};
+
+/* NULL and *remote, or why such requests are not possible. */
+const char *pa_python_find_remote(const struct pa_python *python,
+				  struct pa_memory *memory,
+				  struct pa_python_remote *remote);
+
 /* Never fails: what cannot be told stays 0. */
 void pa_python_find(const struct pa_modules *modules, struct pa_memory *memory,
 		    struct pa_python *python);

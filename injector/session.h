@@ -61,6 +61,9 @@ int pa_session_commit(struct pa_session *session, uint64_t deadline_ns);
 int pa_session_wait_stub(struct pa_session *session,
 			 struct pa_scratch *scratch);
 
+/* answer.c: wait for the payload whose directory shows our ticket. */
+int pa_session_wait_payload(struct pa_session *session, uint64_t address);
+
 /* answer.c: wait for stub and payload; fills result->directory. */
 int pa_session_wait_answer(struct pa_session *session);
 

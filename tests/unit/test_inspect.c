@@ -9,6 +9,7 @@
 #include "injector/arch.h"
 #include "injector/diag.h"
 #include "injector/permission.h"
+#include "injector/place.h"
 #include "injector/python.h"
 #include "tests/unit/unit.h"
 
@@ -179,6 +180,29 @@ static void test_run_end(void **state)
 	assert_false(run_end("\x48\x81\xc4\0\0\1\0\xc3", 8, r));
 }
 
+static void test_place(void **state)
+{
+	struct stat st = { .st_uid = 0, .st_mode = S_IFDIR | 01777 };
+
+	(void)state;
+	assert_true(pa_place_is_trusted(&st, 1000, 0, false));
+	st.st_mode = S_IFDIR | 0777;	/* all may rename what is there */
+	assert_false(pa_place_is_trusted(&st, 1000, 0, false));
+	st.st_mode = S_IFDIR | 0775;
+	assert_false(pa_place_is_trusted(&st, 1000, 0, false));
+	st.st_mode = S_IFDIR | 0755;
+	assert_true(pa_place_is_trusted(&st, 1000, 0, false));
+	st.st_uid = 1000;
+	assert_true(pa_place_is_trusted(&st, 1000, 0, false));
+	st.st_uid = 1001;		/* its owner may, sticky or not */
+	st.st_mode = S_IFDIR | 01777;
+	assert_false(pa_place_is_trusted(&st, 1000, 0, false));
+	assert_true(pa_place_is_trusted(&st, 1000, 1001, false));
+	st.st_uid = 65534;
+	assert_false(pa_place_is_trusted(&st, 1000, 0, false));
+	assert_true(pa_place_is_trusted(&st, 1000, 0, true));
+}
+
 static void test_stub(void **state)
 {
 	size_t size;
@@ -203,6 +227,7 @@ int main(void)
 		cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_after_call),
 		cmocka_unit_test(test_run_end),
+		cmocka_unit_test(test_place),
 		cmocka_unit_test(test_stub),
 	};
 

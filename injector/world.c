@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Stopping all threads (see world.h).
+ */
+#include "injector/world.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "injector/arch.h"
+#include "injector/restart.h"
+
+#define THREADS_MAX 4096
+#define STOP_NS_MAX 100000000ull
+#define STACK (256u << 10)
+
+struct one {
+	pid_t tid;
+	bool stopped;
+	bool plain;	/* by us; else by job control, or gone */
+};
+
+struct world {
+	int dir;
+	const struct pa_memory *memory;
+	int (*work)(void *context);
+	void *context;
+	uint64_t *stopped_ns;
+	struct one *list;
+	size_t count;
+	int result;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static bool is_known(const struct world *w, pid_t tid)
+{
+	for (size_t i = 0; i < w->count; i++)
+		if (w->list[i].tid == tid)
+			return true;
+	return false;
+}
+
+/* Ask each thread that is not known yet to stop; how many, or -1. */
+static int seize_new(struct world *w)
+{
+	int fd = openat(w->dir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	int n = 0;
+
+	while (tasks && n >= 0 && (entry = readdir(tasks))) {
+		pid_t tid = (pid_t)atoi(entry->d_name);
+
+		if (tid <= 0 || is_known(w, tid))
+			continue;
+		if (w->count == THREADS_MAX ||
+		    ptrace(PTRACE_SEIZE, tid, NULL, NULL)) {
+			/* it may just have ended; a living one is refused */
+			n = w->count < THREADS_MAX &&
+			    kill(tid, 0) ? n : -1;
+			continue;
+		}
+		w->list[w->count].tid = tid;
+		w->list[w->count++].stopped =
+			ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) != 0;
+		n++;
+	}
+	if (tasks)
+		closedir(tasks);
+	else if (fd >= 0)
+		close(fd);
+	return tasks ? n : -1;
+}
+
+/* Look whether a thread has stopped; signals are passed on. */
+static void look_at(struct one *one)
+{
+	int status;
+	pid_t who = waitpid(one->tid, &status, __WALL | WNOHANG);
+
+	if (!who)
+		return;
+	if (who < 0 || !WIFSTOPPED(status)) {
+		one->stopped = true;	/* it has ended */
+		return;
+	}
+	if (status >> 16 == PTRACE_EVENT_STOP) {
+		one->stopped = true;
+		one->plain = WSTOPSIG(status) == SIGTRAP;
+		return;
+	}
+	ptrace(PTRACE_CONT, one->tid, NULL, (void *)(long)WSTOPSIG(status));
+}
+
+static bool wait_all(struct world *w, uint64_t limit_ns)
+{
+	const struct timespec pause = { 0, 20000 };
+
+	for (;;) {
+		size_t left = 0;
+
+		for (size_t i = 0; i < w->count; i++) {
+			if (!w->list[i].stopped)
+				look_at(&w->list[i]);
+			left += !w->list[i].stopped;
+		}
+		if (!left)
+			return true;
+		if (now_ns() > limit_ns)
+			return false;
+		nanosleep(&pause, NULL);
+	}
+}
+
+/* Threads that are started meanwhile are seen in the next turn. */
+static bool stop_all(struct world *w)
+{
+	uint64_t limit = now_ns() + STOP_NS_MAX;
+
+	for (;;) {
+		int n = seize_new(w);
+
+		if (n <= 0)
+			return n == 0 && w->count;
+		if (!wait_all(w, limit))
+			return false;
+	}
+}
+
+static void let_go(const struct world *w, const struct one *one)
+{
+	struct pa_regs regs;
+
+	if (one->plain && !pa_arch_get_regs(one->tid, &regs) &&
+	    pa_restart_let_go(pa_restart_decide(w->memory, w->dir, one->tid,
+						&regs, false), &regs))
+		pa_arch_set_regs(one->tid, &regs);
+	ptrace(PTRACE_DETACH, one->tid, NULL, NULL);
+}
+
+static void *tracer(void *argument)
+{
+	struct sched_param first = { .sched_priority = 1 };
+	struct world *w = argument;
+	uint64_t before = now_ns();
+
+	pthread_setschedparam(pthread_self(), SCHED_FIFO, &first);
+	if (stop_all(w))
+		w->result = w->work(w->context);
+	/* one that did not stop is let go by the end of this thread */
+	for (size_t i = 0; i < w->count; i++)
+		let_go(w, &w->list[i]);
+	before = now_ns() - before;
+	if (before > *w->stopped_ns)
+		*w->stopped_ns = before;
+	return NULL;
+}
+
+int pa_world_stop(int dir, const struct pa_memory *memory,
+		  int (*work)(void *context), void *context,
+		  uint64_t *stopped_ns)
+{
+	struct world w = {
+		.dir = dir, .memory = memory, .work = work,
+		.context = context, .stopped_ns = stopped_ns, .result = -1,
+	};
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	w.list = calloc(THREADS_MAX, sizeof *w.list);
+	if (!w.list)
+		return -1;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK);
+	if (!pthread_create(&thread, &attr, tracer, &w))
+		pthread_join(thread, NULL);
+	pthread_attr_destroy(&attr);
+	free(w.list);
+	return w.result;
+}

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""The interpreter's own way in (remote debugging, Python 3.14 and later):
+asked for, as a fallback, disabled, and where no thread ever takes it."""
+
+from fault_context import Faults, after_fault, fault_target
+from process import require, require_equal
+
+ALWAYS = {"PA_FAULT_UNSAFE": "1000000"}
+
+
+def new_enough(context):
+    return context.row.minor >= 14
+
+
+def asked_for(context):
+    """Loaded by it, then started again by it."""
+    options = context.tool.attach_options()
+    with fault_target(context, "many.py") as target:
+        plain = target.ask("allocators")
+        if not new_enough(context):
+            error = context.tool.refused("no-remote-exec", "attach", target.pid, "--method",
+                                         "remote-exec", *options)
+            require("3.14" in error["message"], "message", error)
+            after_fault(context, target, plain)
+            return
+        for _ in range(3):
+            done = context.tool.good("attach", target.pid, "--method", "remote-exec",
+                                     "--format", "json", *options)
+            require_equal(done["method"], "remote-exec", "method")
+            require_equal(done["stops"], 0, "stops in search of a safe point")
+            context.tool.still_served(target)
+            require(after_fault(context, target, plain), "it was attached")
+        require_equal(target.ask("wrong"), [], "wrong results")
+
+
+def when_no_safe_point(context):
+    """A fallback where there is one; else the last reason is told."""
+    faults = Faults(context)
+    with fault_target(context, "many.py") as target:
+        plain = target.ask("allocators")
+        done = faults.run(target, env=ALWAYS, timeout="2s")
+        expected = 0 if new_enough(context) else context.tool.status_of["no-safe-point"]
+        require_equal(done.returncode, expected, "status: %s" % done.stderr)
+        if new_enough(context):
+            require(b'"remote-exec"' in done.stdout, "method", done.stdout)
+        require_equal(after_fault(context, target, plain), new_enough(context), "attached")
+        require_equal(target.ask("wrong"), [], "wrong results")
+
+
+def disabled(context):
+    if not new_enough(context):
+        context.skip("remote debugging came with 3.14")
+    for how in ({"env": {"PYTHON_DISABLE_REMOTE_DEBUG": "1"}},
+                {"python_options": ["-X", "disable-remote-debug"]}):
+        with fault_target(context, "many.py", **how) as target:
+            error = context.tool.refused("no-remote-exec", "attach", target.pid, "--method",
+                                         "remote-exec", *context.tool.attach_options())
+            require("disabled" in error["message"], "message", error)
+            done = Faults(context).run(target, env=ALWAYS, timeout="1s")
+            require_equal(done.returncode, context.tool.status_of["no-safe-point"], "auto")
+            after_fault(context, target)
+
+
+def nobody_comes(context):
+    """All threads stay in C calls: the request is taken back, and a thread
+    that comes back later finds nothing."""
+    if not new_enough(context):
+        context.skip("remote debugging came with 3.14")
+    with fault_target(context, "bare.py", "bare.so") as target:
+        plain = target.ask("allocators")
+        error = context.tool.refused("no-safe-point", "attach", target.pid, "--method",
+                                     "remote-exec", "--timeout", "1s",
+                                     *context.tool.attach_options())
+        require("came back to Python code" in error["message"], "message", error)
+        require_equal(target.ask("end"), [ord("E")], "the thread that came back")
+        require(not after_fault(context, target, plain), "something acted later")
+
+
+CASES = [asked_for, when_no_safe_point, disabled, nobody_comes]
