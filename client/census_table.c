@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/census_path.h"
 #include "client/census_view.h"
 #include "client/escape.h"
 #include "client/human.h"
@@ -212,15 +213,20 @@ int pa_census_view_table(const struct pa_view *view,
 			 const struct pa_census_answer *answer)
 {
 	char *text = pa_census_sentences(answer);
+	int err = 0;
 
 	if (!text)
 		return PA_E_FAILED;
 	put_head(view, answer);
 	put_types(view, answer);
 	put_memory(view, answer->census);
+	if (answer->tree)
+		err = pa_holders_table(view, answer);
+	if (!err && answer->path_to)
+		err = pa_paths_table(view, answer);
 	fputc('\n', view->file);
 	put_classes(view, answer->census);
 	pa_census_put_sentences(view, text);
 	free(text);
-	return 0;
+	return err;
 }

@@ -50,12 +50,19 @@ static int run(struct pa_command *command, struct pa_census_taken *taken)
 		.context = input->source.context, .read = input->source.read,
 	};
 	struct pa_census_source source = input->source;
+	const struct pa_args *args = &command->args;
+	const struct pa_holders_ask ask = {
+		.tree = args->holders, .least = 0.001,
+		.path_to = args->path_to,
+	};
+	bool asked = args->holders || args->path_to;
 	int err;
 
 	source.context = &progress;
 	source.read = pass_read;
 	source.progress = show_progress;
-	err = pa_census_run(&source, &taken->census);
+	err = pa_census_run_asked(&source, asked ? &ask : NULL, &taken->census,
+				  asked ? &taken->holders : NULL);
 	if (progress.shown)
 		fputs("\r                              \r", stderr);
 	if (err)
@@ -87,6 +94,7 @@ static int open_input(struct pa_command *command, pid_t pid, const char *path,
 int pa_census_take(struct pa_command *command, pid_t pid, const char *path,
 		   struct pa_census_taken *taken)
 {
+	const struct pa_args *args = &command->args;
 	int err;
 
 	memset(taken, 0, sizeof *taken);
@@ -100,6 +108,9 @@ int pa_census_take(struct pa_command *command, pid_t pid, const char *path,
 	taken->answer = (struct pa_census_answer){
 		.census = &taken->census, .input = &taken->input,
 		.title = taken->title,
+		.holders = args->holders || args->path_to ?
+			&taken->holders : NULL,
+		.tree = args->holders, .path_to = args->path_to,
 		.took_ns = pa_now_ns() - command->begin_ns,
 	};
 	return err;
@@ -109,6 +120,7 @@ void pa_census_taken_free(struct pa_census_taken *taken)
 {
 	free(taken->answer.rows);
 	taken->answer.rows = NULL;
+	pa_holders_free(&taken->holders);
 	pa_census_free(&taken->census);
 	pa_census_close(&taken->input);
 }

@@ -13,6 +13,7 @@
 struct pa_census_taken {
 	struct pa_census_input input;
 	struct pa_census census;
+	struct pa_holders holders;
 	struct pa_census_answer answer;	/* not yet filtered */
 	char title[256];
 };

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/census_path.h"
 #include "client/escape.h"
 #include "client/human.h"
 #include "client/json_out.h"
@@ -87,6 +88,7 @@ int pa_census_prepare(struct pa_census_answer *answer,
 		answer->objects += row->objects;
 		answer->bytes += row->bytes + row->buffers;
 	}
+	answer->limit = q->limit;
 	sort_by = args->census_sort;
 	qsort(answer->rows, answer->n_rows, sizeof *answer->rows, compare);
 	answer->n_shown = answer->n_rows;
@@ -280,6 +282,31 @@ json_t *pa_census_lines(char *text)
 	return array;
 }
 
+static void put_holders(json_t *object, const struct pa_census_answer *a)
+{
+	const struct pa_holders *h = a->holders;
+
+	if (a->tree) {
+		json_object_set_new(object, "garbage", json_pack("{s:o, s:o}",
+			"objects", pa_json_count(h->garbage_objects),
+			"bytes", pa_json_count(h->garbage_bytes)));
+		json_object_set_new(object, "native", json_pack("{s:o, s:o}",
+			"objects", pa_json_count(h->native_objects),
+			"bytes", pa_json_count(h->native_bytes)));
+		json_object_set_new(object, "holders",
+				    pa_holders_json(h, a->limit));
+	}
+	if (!a->path_to)
+		return;
+	json_object_set_new(object, "path_to", json_pack(
+		"{s:o, s:o, s:o, s:o}",
+		"type", pa_json_text(a->path_to),
+		"instances", pa_json_count(h->instances),
+		"unreached", pa_json_count(h->unreached),
+		"more_paths", pa_json_count(h->no_path)));
+	json_object_set_new(object, "paths", pa_paths_json(h));
+}
+
 json_t *pa_census_json(const struct pa_census_answer *a)
 {
 	json_t *object = pa_json_object("census"), *rows = json_array();
@@ -295,6 +322,8 @@ json_t *pa_census_json(const struct pa_census_answer *a)
 	json_object_set_new(object, "rows", rows);
 	json_object_set_new(object, "left_out", pa_json_count(
 		a->census->n_rows - a->n_shown));
+	if (a->holders)
+		put_holders(object, a);
 	return object;
 }
 

@@ -6,6 +6,7 @@
 #define PA_CLIENT_CENSUS_VIEW_H
 
 #include "census/census.h"
+#include "census/holders.h"
 #include "client/census_input.h"
 #include "client/options.h"
 #include "client/view.h"
@@ -19,6 +20,11 @@ struct pa_census_answer {
 	size_t n_rows, n_shown;
 	uint64_t objects, bytes;	/* of all of them, with buffers */
 	uint64_t rest;		/* bytes of the rows not shown */
+	uint64_t limit;		/* rows that were asked for, 0 = all */
+	/* who holds it, or NULL */
+	const struct pa_holders *holders;
+	bool tree;		/* --holders */
+	const char *path_to;	/* --path-to, or NULL */
 };
 
 /* Filter and sort.  0 or PA_E_FAILED; free answer->rows. */
@@ -63,5 +69,11 @@ int pa_census_view_json(const struct pa_view *view,
 			const struct pa_census_answer *answer);
 int pa_census_view_csv(const struct pa_view *view,
 		       const struct pa_census_answer *answer);
+
+/* Of the tree of holders: for answers with one. */
+int pa_census_view_collapsed(const struct pa_view *view,
+			     const struct pa_census_answer *answer);
+int pa_census_view_flamegraph(const struct pa_view *view,
+			      const struct pa_census_answer *answer);
 
 #endif /* PA_CLIENT_CENSUS_VIEW_H */

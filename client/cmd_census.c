@@ -16,6 +16,8 @@ static int show(struct pa_command *command, struct pa_census_answer *answer)
 		[PA_FORMAT_TABLE] = pa_census_view_table,
 		[PA_FORMAT_JSON] = pa_census_view_json,
 		[PA_FORMAT_CSV] = pa_census_view_csv,
+		[PA_FORMAT_COLLAPSED] = pa_census_view_collapsed,
+		[PA_FORMAT_FLAMEGRAPH] = pa_census_view_flamegraph,
 	};
 	const struct pa_args *args = &command->args;
 	struct pa_output output;
@@ -49,6 +51,22 @@ static void keep_all(struct pa_args *args)
 		args->question.limit = 0;
 }
 
+/* Formats of the tree of holders ask for it. */
+static int check_format(struct pa_args *args, struct pa_diag *diag)
+{
+	bool tree = args->format == PA_FORMAT_COLLAPSED ||
+		args->format == PA_FORMAT_FLAMEGRAPH;
+
+	if ((tree && args->path_to) ||
+	    (args->format == PA_FORMAT_CSV && (args->holders ||
+					       args->path_to)))
+		return pa_fail(diag, PA_E_USAGE, "this format has no place "
+			       "for %s", args->path_to ? "--path-to" :
+			       "--holders");
+	args->holders |= tree;
+	return 0;
+}
+
 int pa_cmd_census(struct pa_command *command)
 {
 	struct pa_args *args = &command->args;
@@ -65,6 +83,9 @@ int pa_cmd_census(struct pa_command *command)
 	if (err)
 		return err;
 	keep_all(args);
+	err = check_format(args, &command->diag);
+	if (err)
+		return err;
 	err = pa_census_take(command, pid, word, &taken);
 	if (!err)
 		err = show(command, &taken.answer);

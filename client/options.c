@@ -15,6 +15,7 @@ enum option_id {
 	OPT_GROUP_BY, OPT_OF, OPT_SORT, OPT_LIMIT, OPT_MIN_AGE, OPT_MAX_AGE,
 	OPT_MIN_SIZE, OPT_INCLUDE, OPT_EXCLUDE, OPT_VIEW, OPT_ADDRESS,
 	OPT_FULL, OPT_ASSUME_SECCOMP_OK, OPT_PAUSE, OPT_MAX_PAUSE,
+	OPT_HOLDERS, OPT_PATH_TO,
 	OPT_LATER,		/* known, but not in this version */
 };
 
@@ -76,6 +77,10 @@ static const struct option options[] = {
 	  "only types like this: 'app.*'; may be repeated" },
 	{ OPT_EXCLUDE, 0, "exclude", "GLOB", CENSUSES,
 	  "no types like this; may be repeated" },
+	{ OPT_HOLDERS, 0, "holders", NULL, CENSUS,
+	  "show who holds it, as a tree" },
+	{ OPT_PATH_TO, 0, "path-to", "TYPE", CENSUS,
+	  "show the paths to objects of a type" },
 	{ OPT_PAUSE, 0, "pause", NULL, CENSUS,
 	  "stop the process while it is copied" },
 	{ OPT_MAX_PAUSE, 0, "max-pause", "TIME", CENSUS,
@@ -91,8 +96,12 @@ static const struct option options[] = {
 	  "overwrite a file; attach where room is short" },
 	{ OPT_ASSUME_SECCOMP_OK, 0, "assume-seccomp-ok", NULL, ATTACH,
 	  "do not judge the process's seccomp filters" },
-	{ OPT_FORMAT, 0, "format", "NAME", PA_VERBS_ALL,
-	  "table, json; for report and census also csv (table)" },
+	{ OPT_FORMAT, 0, "format", "NAME", CENSUS,
+	  "table, json, csv; collapsed, flamegraph (table)" },
+	{ OPT_FORMAT, 0, "format", "NAME", REPORT,
+	  "table, json, csv (table)" },
+	{ OPT_FORMAT, 0, "format", "NAME", PA_VERBS_ALL & ~(CENSUS | REPORT),
+	  "table, json (table)" },
 	{ OPT_JSON, 0, "json", NULL, PA_VERBS_ALL,
 	  "short for --format json" },
 	{ OPT_TIMEOUT, 0, "timeout", "TIME", PA_VERBS_ALL,
@@ -231,6 +240,9 @@ static int apply_choice(struct pa_args *args, const struct option *o,
 	static const char *const report_formats[] = {
 		"table", "json", "csv", NULL,
 	};
+	static const char *const census_formats[] = {
+		"table", "json", "csv", "collapsed", "flamegraph", NULL,
+	};
 	static const char *const colors[] = { "auto", "always", "never", NULL };
 	static const char *const methods[] = {
 		"auto", "ptrace", "remote-exec", NULL,
@@ -247,7 +259,8 @@ static int apply_choice(struct pa_args *args, const struct option *o,
 		o->id == OPT_OF ? pa_of_words :
 		o->id == OPT_SORT && verb & CENSUSES ? census_sorts :
 		o->id == OPT_SORT ? pa_sort_words :
-		verb & (REPORT | CENSUS) ? report_formats : formats;
+		verb & CENSUS ? census_formats :
+		verb & REPORT ? report_formats : formats;
 	int choice, err = parse_choice(o->name, value, words, &choice, diag);
 
 	if (err)
@@ -302,6 +315,12 @@ static int apply_value(struct pa_args *args, const struct option *o,
 			err = pa_fail(diag, PA_E_USAGE,
 				      "--timeout needs a time above zero");
 		return err;
+	case OPT_PATH_TO:
+		if (!value || !*value)
+			return pa_fail(diag, PA_E_USAGE, "--path-to needs a "
+				       "type such as app.models.Order");
+		args->path_to = value;
+		return 0;
 	case OPT_MAX_PAUSE:
 		err = pa_parse_time(value, &args->max_pause_ns, diag);
 		if (!err && !args->max_pause_ns)
@@ -361,6 +380,9 @@ static int apply(struct pa_args *args, const struct option *o,
 		return 0;
 	case OPT_ASSUME_SECCOMP_OK:
 		args->assume_seccomp_ok = true;
+		return 0;
+	case OPT_HOLDERS:
+		args->holders = true;
 		return 0;
 	case OPT_PAUSE:
 		args->pause = true;

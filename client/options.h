@@ -40,7 +40,11 @@ enum pa_census_sort {
 	PA_CENSUS_BY_BYTES, PA_CENSUS_BY_OWN, PA_CENSUS_BY_OBJECTS,
 	PA_CENSUS_BY_NAME,
 };
-enum pa_format { PA_FORMAT_TABLE, PA_FORMAT_JSON, PA_FORMAT_CSV };
+enum pa_format {
+	PA_FORMAT_TABLE, PA_FORMAT_JSON, PA_FORMAT_CSV,
+	/* of a census only */
+	PA_FORMAT_COLLAPSED, PA_FORMAT_FLAMEGRAPH,
+};
 
 #define PA_RATE_DEFAULT ((uint64_t)512 << 10)
 #define PA_RATE_MAX ((uint64_t)1 << 40)
@@ -75,6 +79,8 @@ struct pa_args {
 
 	uint64_t address;		/* of a core's directory, 0 = search */
 	enum pa_census_sort census_sort;
+	bool holders;
+	const char *path_to;		/* type, NULL = none */
 	bool pause;			/* stop the process for a census */
 	uint64_t max_pause_ns;
 	bool full;			/* search every page of a core */

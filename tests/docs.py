@@ -26,7 +26,7 @@ PROMISED = {
     "gdb": [],
     "diff": ["--sort", "--limit", "--include", "--exclude", "--output", "--force"],
     "census": ["--pid", "--sort", "--limit", "--include", "--exclude", "--output", "--force",
-               "--pause", "--max-pause"],
+               "--pause", "--max-pause", "--holders", "--path-to"],
 }
 SHORT = {"--output": "-o", "--quiet": "-q", "--verbose": "-v", "--pid": "-p"}
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "census/census.h"
+#include "census/holders.h"
 
 #define BASE ((uint64_t)0x7f0000000000)
 #define SIZE_MAX_OF_INPUT ((size_t)1 << 20)
@@ -64,8 +65,38 @@ static void press(uint8_t *bytes, size_t size)
 	}
 }
 
+/* The tree hangs together, every text is one. */
+static void check_holders(const struct pa_holders *holders)
+{
+	uint64_t length = 0;
+
+	for (uint32_t i = 0; i < holders->n_holders; i++) {
+		const struct pa_holder *h = &holders->holder[i];
+
+		if (i ? h->parent >= i : h->parent != PA_NO_HOLDER)
+			abort();
+		if (i && (h->retained > holders->holder[h->parent].retained ||
+			  h->depth != holders->holder[h->parent].depth + 1))
+			abort();
+		if (h->own > h->retained || h->kind >= PA_HOLDER_KINDS)
+			abort();
+		length += strlen(h->name) + strlen(h->module) +
+			strlen(h->type);
+	}
+	for (uint32_t i = 0; i < holders->n_paths; i++)
+		for (uint32_t k = 0; k < holders->path[i].n_steps; k++)
+			length += strlen(holders->path[i].step[k].name) +
+				strlen(holders->path[i].step[k].type);
+	if (length > (uint64_t)1 << 32)
+		abort();
+}
+
 static void take(struct memory *memory, int minor, bool live, bool heap)
 {
+	const struct pa_holders_ask ask = {
+		.tree = true, .least = 0.001, .path_to = "Plain",
+	};
+	struct pa_holders holders;
 	struct pa_census_range range = {
 		.start = BASE, .end = BASE + memory->size,
 		.kind = heap ? PA_RANGE_HEAP : PA_RANGE_ANON,
@@ -81,8 +112,10 @@ static void take(struct memory *memory, int minor, bool live, bool heap)
 	struct pa_census census;
 	uint64_t sum = 0;
 
-	if (pa_census_run(&source, &census))
+	if (pa_census_run_asked(&source, &ask, &census, &holders))
 		abort();
+	check_holders(&holders);
+	pa_holders_free(&holders);
 	for (int i = 0; i < PA_MEMORY_KINDS; i++)
 		sum += census.memory[i];
 	if (sum != memory->size || census.rss != memory->size)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""A program that knows who holds what, three modules deep, for the census."""
+import gc
+import sys
+import types
+
+import talk
+
+SIZE = 1000
+HOSTILE = "evil\x1b[2J<b>;\u202e'\"&"
+
+
+def module(name):
+    made = types.ModuleType(name)
+    sys.modules[name] = made
+    return made
+
+
+def slotted(where, name, *slots):
+    kind = type(name, (), {"__slots__": slots, "__module__": where.__name__,
+                           "__init__": fill})
+    setattr(where, name, kind)
+    return kind
+
+
+def fill(self, *values):
+    for slot, value in zip(type(self).__slots__, values):
+        setattr(self, slot, value)
+
+
+app, cache, models, session = (module("app" + end) for end in (
+    "", ".cache", ".models", ".session"))
+Order = slotted(models, "Order", "data")
+Session = slotted(session, "Session", "orders", "name")
+Cycle = slotted(models, "Cycle", "other", "data")
+Kept = slotted(models, "Kept", "data")
+Local = slotted(models, "Local", "data")
+Evil = slotted(models, "Evil", "data")
+
+
+def block(n):
+    return n + 15 & ~15 if n <= 512 else max(32, n + 8 + 15 & ~15)
+
+
+def one(kind):
+    """Bytes that an instance takes with its data."""
+    own = kind.__basicsize__ + (16 if kind.__flags__ & 1 << 14 else 0)
+    return block(own) + block(sys.getsizeof(bytes(SIZE)))
+
+
+def make(count):
+    gc.disable()
+    # app.session.OPEN: dict -> Session.orders: list -> app.models.Order
+    session.OPEN = {i: Session([Order(bytes(SIZE)) for _ in range(count)], "s%d" % i)
+                    for i in range(5)}
+    # the same from a class and from a list
+    cache.RECENT = [Order(bytes(SIZE)) for _ in range(count)]
+    Order.spare = [Kept(bytes(SIZE)) for _ in range(count)]
+    setattr(cache, HOSTILE, {HOSTILE: [Evil(bytes(SIZE)) for _ in range(count)]})
+    for _ in range(count):
+        a, b = Cycle(None, bytes(SIZE)), Cycle(None, bytes(SIZE))
+        a.other, b.other = b, a
+
+
+def only_c(count):
+    """Objects whose only reference is counted and nowhere to be seen."""
+    import ctypes
+    Lost = slotted(models, "Lost", "data")
+    for _ in range(count):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(Lost(bytes(SIZE))))
+    return one(Lost)
+
+
+COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+make(COUNT)
+
+
+def sizes():
+    return {"count": COUNT, "one": {kind.__name__: one(kind) for kind in (
+        Order, Kept, Cycle, Local, Evil)}, "hostile": HOSTILE}
+
+
+def main():
+    local = [Local(bytes(SIZE)) for _ in range(COUNT)]
+    talk.serve(sizes=sizes, only_c=only_c, local=lambda: len(local))
+
+
+main()
