@@ -94,6 +94,45 @@ def old_syntax():
        *wrong)
 
 
+# What gdb 9's manual has of those that we may want.
+GDB_9 = set("""COMMAND_DATA COMMAND_STATUS COMPLETE_EXPRESSION
+    COMPLETE_FILENAME COMPLETE_NONE COMPLETE_SYMBOL Command Function GdbError
+    MemoryError PARAM_BOOLEAN PARAM_ENUM PARAM_STRING PARAM_STRING_NOESCAPE
+    PARAM_ZUINTEGER Parameter Value VERSION error events execute flush
+    lookup_type parameter parse_and_eval selected_inferior string_to_argv
+    write""".split())
+GDB_9_EVENTS = {'clear_objfiles', 'cont', 'exited', 'inferior_deleted',
+                'new_inferior', 'new_objfile', 'stop'}
+GDB_9_INFERIOR = {'is_valid', 'num', 'pid', 'progspace', 'read_memory',
+                  'threads', 'was_attached'}
+
+
+def attributes_of(path):
+    """[(what it is asked of, its name)]; what is asked for by getattr() with
+    a default may be missing."""
+    with open(path, encoding='utf-8') as f:
+        tree = ast.parse(f.read(), path)
+    return [(ast.unparse(node.value), node.attr) for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)]
+
+
+def old_gdb():
+    """Only what gdb 9 has already is asked of it."""
+    wrong = []
+    for path in glob.glob(os.path.join(SOURCE, 'gdb', '**', '*.py*'),
+                          recursive=True):
+        if not path.endswith(('.py', '.py.in')):
+            continue
+        for owner, name in attributes_of(path):
+            known = {'gdb': GDB_9, 'gdb.events': GDB_9_EVENTS,
+                     'inferior': GDB_9_INFERIOR, 'self._inferior':
+                     GDB_9_INFERIOR, 'gdb.selected_inferior()':
+                     GDB_9_INFERIOR}.get(owner)
+            if known is not None and name not in known:
+                wrong.append('%s: %s.%s' % (path, owner, name))
+    ok(not wrong, 'gdb 9 has all that is asked of it', *wrong)
+
+
 def checks():
     rng = common.seed()
     data = bytes(rng.getrandbits(8) for _ in range(64 * 500))
@@ -264,6 +303,10 @@ def main():
     layout_matches()
     generator()
     old_syntax()
+    if hasattr(ast, 'unparse'):
+        old_gdb()
+    else:
+        skip('gdb 9 has all that is asked of it', 'Python 3.9 is needed')
     checks()
     numbers()
     order()
