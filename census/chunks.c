@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * glibc's chunks: the main heap, the heaps of other arenas, chunks with a
- * mapping of their own.  A chunk is in use when the next one says so; blocks
- * in glibc's own small caches look used.
+ * mapping of their own.  A chunk is in use when the next one says so and no
+ * thread keeps it for itself; those in fastbins look used.
  */
 #include "census/walk.h"
 
@@ -11,6 +11,10 @@ enum {
 	SIZE_MIN = 32, AGREE = 4,
 };
 #define HEAD 4096u
+/* A thread's own list of free chunks, the first chunk of its heap. */
+#define LIST_LEAST 512u
+#define LIST_MOST 4096u
+#define KEPT_MOST 1040u		/* size of a chunk in it */
 #define TRIAL 256u
 
 static uint64_t size_field(struct pa_walk *walk, uint64_t address)
@@ -59,9 +63,47 @@ void pa_visit_chunk(struct pa_walk *walk, uint64_t address, uint64_t size)
 	walk->block(walk->context, &block);
 }
 
+/*
+ * Free chunks that a thread keeps for itself look used.  Each has a key in
+ * its second word: the list's own address, or (from glibc 2.34 on) a random
+ * number, the same in all.  Find it through the list.
+ */
+static void find_kept_key(struct pa_walk *walk, uint64_t start, uint64_t end)
+{
+	uint64_t size = chunk_size(walk, start, end), key = 0;
+	uint64_t lists[LIST_MOST / 8];
+	unsigned agree = 0;
+
+	if (walk->kept_key || size < LIST_LEAST || size > LIST_MOST)
+		return;
+	memcpy(lists, pa_window_at(walk->window, start + USER, size - USER),
+	       size - USER);
+	for (size_t i = 0; i < (size - USER) / 8 && agree < AGREE; i++) {
+		uint64_t other;
+
+		if (lists[i] % 16 || lists[i] < start + size ||
+		    lists[i] >= end || end - lists[i] < 2 * SIZE)
+			continue;
+		other = pa_word(pa_window_at(walk->window, lists[i] + SIZE, 8));
+		agree = other && other == key ? agree + 1 : 0;
+		key = other;
+	}
+	/* a random number is no address: types are addresses, too */
+	if (key == start + USER || (agree && key >> 47))
+		walk->kept_key = key;
+}
+
+static bool is_kept(struct pa_walk *walk, uint64_t address, uint64_t size)
+{
+	return walk->kept_key && size <= KEPT_MOST && size >= SIZE_MIN &&
+		size_field(walk, address + USER) == walk->kept_key;
+}
+
 void pa_walk_chunks(struct pa_walk *walk, uint64_t start, uint64_t end)
 {
 	uint64_t at = start;
+
+	find_kept_key(walk, start, end);
 
 	while (at < end && end - at >= SIZE_MIN && !walk->stopped) {
 		uint64_t size = chunk_size(walk, at, end);
@@ -78,7 +120,8 @@ void pa_walk_chunks(struct pa_walk *walk, uint64_t start, uint64_t end)
 		}
 		/* the last one is the room that is left */
 		live = end - at > size + USER &&
-			size_field(walk, at + size) & PREV_IN_USE;
+			size_field(walk, at + size) & PREV_IN_USE &&
+			!is_kept(walk, at, size);
 		if (walk->chunk)
 			walk->chunk(walk->context, at, size, live);
 		if (live)

@@ -14,12 +14,14 @@
 #define STEPS_MOST 64u
 #define HOPS 8u			/* blocks between two objects */
 #define KEYS_MOST 4096u
+#define CHECKS 64u
 
 struct shape {
 	uint32_t above;		/* 0 = a root */
 	uint32_t node;		/* told apart by it, or PA_NO_NODE */
 	struct pa_label label;
 	bool part;		/* the dict of the one above: not shown */
+	uint8_t checked;	/* others of this shape, for their names */
 	uint64_t instances;
 };
 
@@ -149,6 +151,21 @@ static void name_step(struct search *s, struct shape *shape, uint32_t node)
 			PA_HOLDER_ATTRIBUTE;
 }
 
+/* Where several names lead to the same shape it has none. */
+static void check_name(struct search *s, struct shape *shape, uint32_t node)
+{
+	struct shape other = { .above = shape->above };
+
+	if (!shape->label.name || shape->checked == CHECKS)
+		return;
+	shape->checked++;
+	name_step(s, &other, node);
+	if (other.label.name == shape->label.name)
+		return;
+	shape->label.name = 0;
+	shape->label.kind = PA_HOLDER_ITEMS;
+}
+
 /* The shape of a node that was reached from another one. */
 static uint32_t step(struct search *s, uint32_t node, uint32_t from)
 {
@@ -170,8 +187,10 @@ static uint32_t step(struct search *s, uint32_t node, uint32_t from)
 	if (!grow(s))
 		return 0;
 	found = find_shape(s, &like, &slot);
-	if (found)
+	if (found) {
+		check_name(s, &s->shape[found], node);
 		return found;
+	}
 	name_step(s, &like, node);
 	return add_shape(s, &like, slot);
 }

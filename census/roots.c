@@ -11,6 +11,7 @@
 #define ROOTS_MAX ((size_t)1 << 26)
 #define SPANS_MAX ((size_t)1 << 22)
 #define STATIC_MOST ((uint64_t)64 << 20)	/* of one file's data */
+#define ZEROS_MOST ((uint64_t)4 << 20)		/* behind it */
 #define SYS_MOST 64u				/* interpreters */
 #define MODULES_MOST ((uint64_t)1 << 20)
 
@@ -273,20 +274,27 @@ static uint32_t file_before(struct pa_roots *roots, uint64_t address)
 	}
 	if (!low || low == source->n_ranges ||
 	    source->ranges[low - 1].end != source->ranges[low].start ||
+	    address - source->ranges[low].start >= ZEROS_MOST ||
 	    !is_data(&source->ranges[low - 1]))
 		return 0;
 	return file_name(roots, &source->ranges[low - 1]);
 }
 
-static void find_spans(struct pa_roots *roots, enum pa_layer layer)
+/* Zeros of a file's data, once written to.  Other anonymous memory is not
+ * asked: what is held from there has references that nobody explains. */
+static void find_zeros(struct pa_roots *roots)
 {
 	for (size_t i = 0; i < roots->n_spans; i++) {
 		const struct pa_span *span = &roots->span[i];
-		struct words words = { layer, file_before(roots, span->start) };
+		uint64_t end = span->end - span->start < ZEROS_MOST ?
+			span->end : span->start + ZEROS_MOST;
+		struct words words = {
+			PA_LAYER_STATIC, file_before(roots, span->start),
+		};
 
-		if ((layer == PA_LAYER_STATIC) == (words.name != 0))
-			pa_roots_pages(roots, span->start, span->end,
-				       add_words, &words);
+		if (words.name)
+			pa_roots_pages(roots, span->start, end, add_words,
+				       &words);
 	}
 }
 
@@ -312,11 +320,8 @@ static int search_all(struct pa_roots *roots)
 	    pa_roots_search(roots, PA_LAYER_CLASSES))
 		return -1;
 	find_static(roots);
-	find_spans(roots, PA_LAYER_STATIC);
+	find_zeros(roots);
 	if (pa_roots_search(roots, PA_LAYER_STATIC))
-		return -1;
-	find_spans(roots, PA_LAYER_SPANS);
-	if (pa_roots_search(roots, PA_LAYER_SPANS))
 		return -1;
 	return pa_roots_find_unexplained(roots);
 }

@@ -18,7 +18,6 @@ enum pa_layer {
 	PA_LAYER_FRAMES,	/* local variables of running functions */
 	PA_LAYER_CLASSES,	/* types of what is reached by now */
 	PA_LAYER_STATIC,	/* static data of programs and libraries */
-	PA_LAYER_SPANS,		/* anonymous memory that is no block */
 	PA_LAYER_STACKS,	/* counted references, seen on a stack */
 	PA_LAYER_NATIVE,	/* counted references, seen nowhere */
 	PA_LAYER_GARBAGE,

@@ -56,6 +56,8 @@ struct pa_walk {
 	/* pools of no interest, by address: their size in the lowest bits */
 	const uint64_t *skip;
 	size_t n_skip;
+	/* glibc marks the small chunks that it keeps with this; 0 = unknown */
+	uint64_t kept_key;
 	uint64_t changing, damaged;
 	double part_from, part_to;	/* of the whole census, for progress */
 	uint64_t reported;
