@@ -20,6 +20,7 @@
 #include "payload/threads.h"
 
 #define IDLE_MS 5000		/* then look whether the descriptors live */
+#define PUBLISH_MS IDLE_MS	/* the totals in memory are never older */
 #define BUSY_MS 250		/* with clients: their time limits */
 #define BACK_OFF_NS 200000000ull	/* no descriptor was left */
 #define LAST_ANSWER_MS 1000
@@ -29,6 +30,7 @@ static struct pa_owned waker = PA_OWNED_NONE;
 static struct pa_client clients[PA_WIRE_CLIENTS_MAX];
 static bool clients_ready;	/* their descriptors are set to none */
 static uint64_t accept_after_ns, reopen_after_ns;
+static uint64_t published_ns;	/* when the directory got the exact totals */
 
 static uint64_t now_ns(void)
 {
@@ -102,33 +104,53 @@ void pa_server_wake(void)
 
 /* ---- what requests need of the whole ---- */
 
-void pa_server_refresh(void)
+static void publish_totals_locked(void)
 {
 	struct pa_directory *d = pa_store_directory();
 	struct pa_totals totals;
+
+	pa_threads_totals_locked(&totals);
+	d->requested_bytes = totals.bytes;
+	d->requested_calls = totals.calls;
+	d->uncounted_max = totals.uncounted_max;
+	published_ns = now_ns();
+}
+
+void pa_server_refresh(void)
+{
 	uint32_t hooks = pa_hooks_state();
 
 	pa_store_lock();
 	/* also finds those whose mark was overwritten late */
 	pa_threads_force_again_locked();
-	pa_threads_totals_locked(&totals);
-	d->requested_bytes = totals.bytes;
-	d->requested_calls = totals.calls;
-	d->uncounted_max = totals.uncounted_max;
-	d->hooks = hooks;
+	publish_totals_locked();
+	pa_store_directory()->hooks = hooks;
 	pa_store_unlock();
+}
+
+/* Nobody asks: for the reader of a core. */
+static void publish_if_old(void)
+{
+	if (now_ns() - published_ns < PUBLISH_MS * 1000000ull)
+		return;
+	pa_store_lock();
+	publish_totals_locked();
+	pa_store_unlock();
+}
+
+static int publish_in_ms(void)
+{
+	uint64_t age_ms = (now_ns() - published_ns) / 1000000;
+
+	return age_ms < PUBLISH_MS ? (int)(PUBLISH_MS - age_ms) : 0;
 }
 
 static void write_last_counters(uint32_t hooks)
 {
 	struct pa_directory *d = pa_store_directory();
-	struct pa_totals totals;
 
 	pa_store_lock();
-	pa_threads_totals_locked(&totals);
-	d->requested_bytes = totals.bytes;
-	d->requested_calls = totals.calls;
-	d->uncounted_max = totals.uncounted_max;
+	publish_totals_locked();
 	d->hooks = hooks;
 	d->detached_realtime_ns = pa_clock_ns(CLOCK_REALTIME);
 	d->state = PA_STATE_DETACHED;
@@ -203,6 +225,11 @@ static void mend(void)
 	}
 }
 
+static int lower(int a, int b)
+{
+	return a < b ? a : b;
+}
+
 struct round {
 	struct pollfd fds[2 + PA_WIRE_CLIENTS_MAX];
 	int timeout;
@@ -212,8 +239,10 @@ static void prepare(struct round *round)
 {
 	bool accepting = now_ns() >= accept_after_ns;
 
-	round->timeout = accepting && pa_owned_good(&waker)
-		&& pa_owned_good(&pa_listener) ? IDLE_MS : BUSY_MS;
+	round->timeout = lower(publish_in_ms(), accepting
+			       && pa_owned_good(&waker)
+			       && pa_owned_good(&pa_listener)
+			       ? IDLE_MS : BUSY_MS);
 	round->fds[0] = (struct pollfd){
 		pa_owned_good(&waker) ? waker.fd : -1, POLLIN, 0 };
 	round->fds[1] = (struct pollfd){
@@ -225,8 +254,8 @@ static void prepare(struct round *round)
 
 		round->fds[2 + i] = (struct pollfd){ c->socket.fd, events, 0 };
 		if (c->socket.fd >= 0)
-			round->timeout = c->more ? 0 : round->timeout < BUSY_MS
-				? round->timeout : BUSY_MS;
+			round->timeout = c->more ? 0
+				: lower(round->timeout, BUSY_MS);
 	}
 }
 
@@ -247,6 +276,7 @@ static bool serve_round(void)
 	mend();
 	prepare(&round);
 	poll(round.fds, 2 + PA_WIRE_CLIENTS_MAX, round.timeout);
+	publish_if_old();
 	if (round.fds[0].revents)
 		drain_waker();
 	for (int i = 0; i < PA_WIRE_CLIENTS_MAX; i++) {

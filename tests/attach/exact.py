@@ -2,7 +2,9 @@
 """Rate 1: every allocation is a sample, so every number is exact."""
 import os
 
-from process import require, require_equal
+from process import Failure, mappings, require, require_equal, wait_turns
+
+TREE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
 
 def row_of(report, target, line):
@@ -81,6 +83,60 @@ def totals_agree(context):
         if asked.get("calls") is not None:
             require(abs(asked["calls"] - seen["calls"]["estimate"]) <= slack + 64,
                     "calls: exact %r, from the samples %r" % (asked, seen["calls"]))
+
+
+def domains_are_kept(context):
+    """What pymalloc hands on to RAW is charged there, under its own name."""
+    with context.target("maker.py") as target:
+        for rate in ("1", "16KiB"):
+            context.tool.attach(target, "--rate", rate)
+            target.ask("keep", 1000, 3000)
+            rows = context.tool.report(target, "--group-by", "domain")["rows"]
+            live = {r["domain"]: r["bytes"]["estimate"] for r in rows}
+            require(live.get("obj", 0) > 0.8 * 3e6, "bytes in obj", live)
+            require(live.get("raw", 0) < 0.1 * 3e6, "bytes in raw", live)
+            target.ask("drop")
+            context.tool.detach(target)
+
+
+def directory_in_memory(context, target):
+    """A function that reads two fields of the directory, without asking."""
+    fields = {}
+    with open(os.path.join(TREE, "tests", "abi.expected"), encoding="utf-8") as f:
+        for line in f:
+            words = line.split()
+            if len(words) > 1 and words[1].startswith("@"):
+                fields[words[0]] = int(line.split("@")[1].split()[0])
+    for line in mappings(target.pid):
+        low, high = (int(x, 16) for x in line.split()[0].split("-"))
+        if not line.split()[1].startswith("rw") or high - low > 1 << 20:
+            continue
+        with open("/proc/%d/mem" % target.pid, "rb", 0) as memory:
+            for page in range(low, high, 4096):
+                memory.seek(page)
+                if memory.read(8) != b"\x89PYATTD\r":
+                    continue
+
+                def read(name, page=page):
+                    with open("/proc/%d/mem" % target.pid, "rb", 0) as again:
+                        again.seek(page + fields[name])
+                        return int.from_bytes(again.read(8), "little")
+                if read("self") == page:
+                    return read
+    raise Failure("no directory in the memory of %d" % target.pid)
+
+
+def totals_reach_the_memory(context):
+    """For a core: nobody asks, and the totals there are 5 s old at most."""
+    with context.target("maker.py") as target:
+        context.tool.attach(target, "--rate", "1MiB")
+        read = directory_in_memory(context, target)
+        before = context.tool.status(target)["requested"]["calls"]
+        target.ask("churn", 20000, 3000)
+        wait_turns(lambda: read("requested_calls") >= before + 20000, 6.0,
+                   "the totals to be brought into memory")
+        require(context.tool.status(target)["requested"]["calls"] - read("requested_calls")
+                < 1000, "calls in memory")
 
 
 def low_rates_keep_frees(context):
@@ -163,5 +219,5 @@ def groupings_agree(context):
 
 
 CASES = [every_allocation_is_counted, frees_are_seen, realloc_moves_the_record,
-         totals_agree, low_rates_keep_frees,
+         totals_agree, domains_are_kept, totals_reach_the_memory, low_rates_keep_frees,
          interpreter_counts_stay, tracebacks_are_whole, groupings_agree]
