@@ -25,7 +25,8 @@ from rows import read_rows  # noqa: E402
 from run_attach import Verdicts, wanted  # noqa: E402
 from tool import Tool, error_list  # noqa: E402
 
-GROUPS = ["points", "interrupted", "wakeups", "filters", "races", "frames", "remote", "kills"]
+GROUPS = ["points", "interrupted", "wakeups", "filters", "races", "frames", "remote", "versions",
+          "kills"]
 # One row of each family, as they are named and by what they are.
 FAMILIES = [("static 3.11", lambda r: r.build == "static" and r.minor == 11 and not r.root),
             ("shared 3.12", lambda r: r.build == "shared" and r.minor == 12),
