@@ -224,7 +224,7 @@ static uint64_t libc_symbol(struct pa_session *s, const char *name)
 }
 
 /* dlopen and dlsym: of libc, of libdl, or libc's inner ones. */
-static int find_loader(struct pa_session *s)
+int pa_session_find_loader(struct pa_session *s)
 {
 	struct pa_block *b = &s->block;
 
@@ -263,7 +263,7 @@ int pa_session_load(struct pa_session *s)
 	pa_modules_deinit(&s->modules);
 	s->modules = fresh;
 	pa_safepoint_init(s->safe, &s->memory, &s->modules);
-	error = find_loader(s);
+	error = pa_session_find_loader(s);
 	return error ? error : find_cave(s);
 }
 
@@ -573,7 +573,8 @@ int pa_attach(const struct pa_target *target,
 	block_signals(&s);
 	error = run(&s);
 	/* whatever failed, it failed because of that */
-	if (error && s.dir >= 0 && pa_session_check_alive(&s))
+	if (error && error != PA_E_PID_REUSED && s.dir >= 0 &&
+	    pa_session_check_alive(&s))
 		error = PA_E_EXITED;
 	clean_up(&s);
 	unblock_signals(&s);

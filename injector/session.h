@@ -54,6 +54,9 @@ void pa_session_sleep(const struct pa_session *session, uint64_t ns);
 /* (Re)read the target's modules and all that hangs on them. */
 int pa_session_load(struct pa_session *session);
 
+/* attach.c: dlopen and the like of the modules, into the block. */
+int pa_session_find_loader(struct pa_session *session);
+
 /* search.c: find a safe point before deadline and commit session->block. */
 int pa_session_commit(struct pa_session *session, uint64_t deadline_ns);
 

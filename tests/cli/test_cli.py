@@ -491,7 +491,6 @@ def usage(image):
                       ['rate', '1'], ['rate', '1', '2', '3'], ['list', '1'],
                       ['attach', '1', '--follow-fork'],
                       ['attach', '1', '--subprocesses'],
-                      ['attach', '1', '--method', 'remote-exec'],
                       ['attach', '1', '--frames', '0'],
                       ['attach', '1', '--frames', '1025'],
                       ['attach', '1', '--max-memory', '1k'],
