@@ -235,7 +235,7 @@ def places_are_links(context):
     payload comes by a memfd, and no file is made behind the links."""
     for inside in (True, False):
         with scene(context) as it:
-            for name in ("root", "targets"):
+            for name in ("world", "targets"):
                 os.mkdir(os.path.join(it.victim, name))
             os.chmod(it.victim, 0o755)	# where only root could write
             it.before = it.look()
@@ -243,8 +243,8 @@ def places_are_links(context):
             script = "OLD=%s; V=%s; L=%s\n%s" % (context.row.root, it.victim, link, LINKS)
             there = copy.copy(context)
             there.row = EnemyRow(context.row, it)
-            user = ["chroot", it.victim_seen + "/root"] + it.user
-            with other_mounts(there, script, it.victim + "/root", user=user) as target:
+            user = ["chroot", it.victim_seen + "/world"] + it.user
+            with other_mounts(there, script, it.victim + "/world", user=user) as target:
                 every_verb(there, target, target.pid)
                 require(any("memfd:" in line for line in mappings(target.pid)),
                         "a memfd is mapped")

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The tool is killed at random moments and random steps, over and over, at
 targets of every kind: no death, no hang, no wrong result."""
+import os
 import subprocess
 import time
 
 from fault_context import Faults, after_fault, beats_on, fault_target
 from process import require, require_equal
+from wider import LIBRARIES, MALLOCS, loads
 
 KINDS = [("many.py",), ("locked.py",), ("alone.py", "cpu"), ("alone.py", "server"),
          ("alone.py", "storm"), ("locked.py", "python"), ("alone.py", "gevent")]
@@ -49,10 +51,10 @@ def at_a_moment(context, faults, target):
     return command.wait()
 
 
-def kill_in(context, kind, kills, toll):
+def kill_in(context, kind, kills, toll, **how_made):
     """Some kills at one target; False where the kind cannot run here."""
     faults = Faults(context)
-    with fault_target(context, *kind) as target:
+    with fault_target(context, *kind, **how_made) as target:
         plain = target.ask("allocators")
         for number in range(kills):
             how = at_a_step if context.random.random() < 0.5 else at_a_moment
@@ -94,6 +96,22 @@ def random_kills(context):
     context.note(str(toll))
 
 
+def other_mallocs(context):
+    """The same where jemalloc or tcmalloc is below the targets whose threads
+    are hardly ever outside of it."""
+    kills = max(10, context.kills // 20)
+    for name, library in sorted(MALLOCS.items()):
+        path = os.path.join(LIBRARIES, library)
+        if context.row.root:
+            context.skip("the libraries are those of this machine's own C library")
+        if not os.path.exists(path) or not loads(context, path):
+            context.skip("%s cannot be loaded" % path)
+        toll = Toll()
+        for kind in (("locked.py",), ("locked.py", "python")):
+            kill_in(context, kind, kills, toll, env={"LD_PRELOAD": path})
+        context.note("%s: %s" % (name, toll))
+
+
 def state_survives(context):
     """Registers, flags, red zone and errno of threads in C, stopped at any
     instruction, attached and let go."""
@@ -111,4 +129,4 @@ def state_survives(context):
         context.note("%d attaches, %s" % (rounds, "AVX-512" if wide else "no AVX-512 here"))
 
 
-CASES = [random_kills, state_survives]
+CASES = [random_kills, other_mallocs, state_survives]
