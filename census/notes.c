@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the first walk notes of each block for the graph of references; see
- * references.h: is it a leaf, a weak reference, and how much of the tables that it
- * owns is in use.
+ * references.h: is it a leaf, a weak reference, and how much of the tables
+ * that it owns is in use.
  */
 #include "census/references.h"
 

@@ -279,7 +279,7 @@ static void search_all(struct search *s)
 {
 	const struct pa_roots *roots = s->tree->roots;
 
-	for (uint8_t layer = 0; layer < PA_LAYER_GARBAGE; layer++) {
+	for (unsigned layer = 0; layer < PA_LAYER_GARBAGE; layer++) {
 		for (size_t i = 0; i < roots->n; i++)
 			if (roots->root[i].layer == layer)
 				start(s, &roots->root[i]);

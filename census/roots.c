@@ -41,7 +41,7 @@ void pa_roots_gap(struct pa_roots *roots, uint64_t start, uint64_t end)
 		last->end = end;
 		return;
 	}
-	if (roots->n_spans == roots->room_spans) {
+	if (!roots->span || roots->n_spans == roots->room_spans) {
 		size_t room = roots->room_spans * 2 + 256;
 		struct pa_span *more = room > SPANS_MAX ? NULL :
 			reallocarray(roots->span, room, sizeof *more);
