@@ -124,13 +124,3 @@ void pa_census_taken_free(struct pa_census_taken *taken)
 	pa_census_free(&taken->census);
 	pa_census_close(&taken->input);
 }
-
-bool pa_census_color(const struct pa_args *args, bool terminal)
-{
-	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-
-	if (args->color != PA_COLOR_AUTO)
-		return args->color == PA_COLOR_ALWAYS;
-	return terminal && !(no_color && *no_color) &&
-		!(term && !strcmp(term, "dumb"));
-}

@@ -24,7 +24,4 @@ int pa_census_take(struct pa_command *command, pid_t pid, const char *path,
 		   struct pa_census_taken *taken);
 void pa_census_taken_free(struct pa_census_taken *taken);
 
-/* Is colour wanted, by the options, the environment and the output? */
-bool pa_census_color(const struct pa_args *args, bool terminal);
-
 #endif /* PA_CLIENT_CENSUS_TAKE_H */

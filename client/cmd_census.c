@@ -26,18 +26,9 @@ static int show(struct pa_command *command, struct pa_census_answer *answer)
 
 	if (err)
 		return pa_fail(&command->diag, err, "no memory");
-	err = pa_output_open(&output, args->output, args->force,
-			     &command->diag);
-	if (err)
-		return err;
-	view.file = output.file;
-	view.width = pa_output_width(&output);
-	view.pretty = pa_output_is_terminal(&output);
-	view.color = pa_census_color(args, view.pretty);
-	err = views[args->format](&view, answer);
-	if (err)
-		pa_fail(&command->diag, err, "no memory");
-	return pa_output_close(&output, err, &command->diag);
+	err = pa_command_open(command, &output, &view);
+	return err ? err : pa_command_close(command, &output,
+		views[args->format](&view, answer));
 }
 
 /* A file is to be kept for `diff`: JSON, with all rows. */

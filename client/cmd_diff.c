@@ -70,24 +70,14 @@ static int open_source(struct pa_command *command, const char *word,
 
 static int show(struct pa_command *command, const struct pa_census_diff *diff)
 {
-	const struct pa_args *args = &command->args;
 	struct pa_output output;
 	struct pa_view view;
-	int err = pa_output_open(&output, args->output, args->force,
-				 &command->diag);
+	int err = pa_command_open(command, &output, &view);
 
-	if (err)
-		return err;
-	view.file = output.file;
-	view.width = pa_output_width(&output);
-	view.pretty = pa_output_is_terminal(&output);
-	view.color = pa_census_color(args, view.pretty);
-	err = args->format == PA_FORMAT_JSON ?
+	return err ? err : pa_command_close(command, &output,
+		command->args.format == PA_FORMAT_JSON ?
 		pa_census_diff_json(&view, diff) :
-		pa_census_diff_table(&view, diff);
-	if (err)
-		pa_fail(&command->diag, err, "no memory");
-	return pa_output_close(&output, err, &command->diag);
+		pa_census_diff_table(&view, diff));
 }
 
 int pa_cmd_diff(struct pa_command *command)

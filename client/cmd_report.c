@@ -99,16 +99,6 @@ static int add_source(struct pa_command *command, struct pa_report *report,
 			 PA_SOURCE_CORE : PA_SOURCE_IMAGE);
 }
 
-static bool wants_color(const struct pa_args *args, bool terminal)
-{
-	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-
-	if (args->color != PA_COLOR_AUTO)
-		return args->color == PA_COLOR_ALWAYS;
-	return terminal && !(no_color && *no_color) &&
-		!(term && !strcmp(term, "dumb"));
-}
-
 static int show(struct pa_command *command, struct pa_report *report)
 {
 	static int (*const views[])(const struct pa_view *,
@@ -117,24 +107,14 @@ static int show(struct pa_command *command, struct pa_report *report)
 		[PA_FORMAT_JSON] = pa_view_json,
 		[PA_FORMAT_CSV] = pa_view_csv,
 	};
-	const struct pa_args *args = &command->args;
 	struct pa_output output;
 	struct pa_view view;
 	int err;
 
 	pa_report_finish(report);
-	err = pa_output_open(&output, args->output, args->force,
-			     &command->diag);
-	if (err)
-		return err;
-	view.file = output.file;
-	view.width = pa_output_width(&output);
-	view.pretty = pa_output_is_terminal(&output);
-	view.color = wants_color(args, view.pretty);
-	err = views[args->format](&view, report);
-	if (err)
-		pa_fail(&command->diag, err, "no memory");
-	return pa_output_close(&output, err, &command->diag);
+	err = pa_command_open(command, &output, &view);
+	return err ? err : pa_command_close(command, &output,
+		views[command->args.format](&view, report));
 }
 
 int pa_report_wire(struct pa_command *command, struct pa_wire *wire)

@@ -29,6 +29,40 @@ int pa_command_flush(struct pa_command *command)
 	return pa_output_close(&output, 0, &command->diag);
 }
 
+static bool wants_color(const struct pa_args *args, bool terminal)
+{
+	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	if (args->color != PA_COLOR_AUTO)
+		return args->color == PA_COLOR_ALWAYS;
+	return terminal && !(no_color && *no_color) &&
+		!(term && !strcmp(term, "dumb"));
+}
+
+int pa_command_open(struct pa_command *command, struct pa_output *output,
+		    struct pa_view *view)
+{
+	const struct pa_args *args = &command->args;
+	int err = pa_output_open(output, args->output, args->force,
+				 &command->diag);
+
+	if (err)
+		return err;
+	view->file = output->file;
+	view->width = pa_output_width(output);
+	view->pretty = pa_output_is_terminal(output);
+	view->color = wants_color(args, view->pretty);
+	return 0;
+}
+
+int pa_command_close(struct pa_command *command, struct pa_output *output,
+		     int err)
+{
+	if (err)
+		pa_fail(&command->diag, err, "no memory");
+	return pa_output_close(output, err, &command->diag);
+}
+
 int pa_command_answer(struct pa_command *command, json_t *object)
 {
 	struct pa_output output = { .file = stdout };

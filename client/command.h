@@ -15,6 +15,7 @@
 #include "client/options.h"
 #include "client/output.h"
 #include "client/status_text.h"
+#include "client/view.h"
 #include "client/wire_client.h"
 #include "injector/injector.h"
 
@@ -55,6 +56,14 @@ void pa_command_step(struct pa_command *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void pa_command_hint(struct pa_command *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* Open the output that was asked for (-o), for a view of that shape. */
+int pa_command_open(struct pa_command *command, struct pa_output *output,
+		    struct pa_view *view);
+
+/* Close it; `err` is what the view returned.  0 or PA_E_*. */
+int pa_command_close(struct pa_command *command, struct pa_output *output,
+		     int err);
 
 /* Flush stdout.  0 or PA_E_WRITE. */
 int pa_command_flush(struct pa_command *command);
