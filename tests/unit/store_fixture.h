@@ -30,6 +30,16 @@ static inline void seed_rng(void)
 	pa_random_init(&rng, seed);
 }
 
+static inline int seed_group(void **state)
+{
+	(void)state;
+	seed_rng();
+	return 0;
+}
+
+/* The tests of a program, after the seed was chosen and printed. */
+#define RUN_WITH_SEED(tests) cmocka_run_group_tests(tests, seed_group, NULL)
+
 static inline uint64_t below(uint64_t n)
 {
 	return pa_random_next(&rng) % n;

@@ -354,13 +354,6 @@ static void fork_child_takes_its_own(void **state)
 	pa_store_stop();
 }
 
-static int set_up(void **state)
-{
-	(void)state;
-	seed_rng();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -372,5 +365,5 @@ int main(void)
 		cmocka_unit_test(fork_child_takes_its_own),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, NULL);
+	return RUN_WITH_SEED(tests);
 }

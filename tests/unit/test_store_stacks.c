@@ -388,13 +388,6 @@ static void any_instant_shows_one_image(void **state)
 	pa_store_stop();
 }
 
-static int set_up(void **state)
-{
-	(void)state;
-	seed_rng();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -408,5 +401,5 @@ int main(void)
 		cmocka_unit_test(any_instant_shows_one_image),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, NULL);
+	return RUN_WITH_SEED(tests);
 }
