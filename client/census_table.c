@@ -81,6 +81,16 @@ char *pa_census_name(const char *title, int pid, const char *python)
 	return n < 0 ? NULL : text;
 }
 
+/* Types that have objects: the search for holders knows more. */
+static uint64_t count_types(const struct pa_census *census)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < census->n_rows; i++)
+		n += !census->rows[i].special && census->rows[i].objects;
+	return n;
+}
+
 static void put_head(const struct pa_view *view,
 		     const struct pa_census_answer *a)
 {
@@ -100,7 +110,7 @@ static void put_head(const struct pa_view *view,
 		 "%" PRIu64 " types. Read from outside in %s%s.",
 		 input->source.live ? "RSS" : "in memory",
 		 pa_human_bytes((double)c->rss).s,
-		 pa_human_count((double)c->objects).s, c->types,
+		 pa_human_count((double)c->objects).s, count_types(c),
 		 pa_human_short_time(a->took_ns).s, stopped);
 	pa_census_put_paragraph(view, text);
 }
