@@ -10,6 +10,8 @@
 #define BUFFERS_MAX (UINT32_MAX / 4)
 #define EDGES_MAX (1u << 24)
 #define NEAR 5u
+#define PAGE 4096u
+#define IN_PAGE (PAGE / 16)	/* buffers that begin in one page */
 #define FILTER_BITS ((size_t)1 << 24)
 
 void pa_buffers_deinit(struct pa_buffers *buffers)
@@ -56,30 +58,57 @@ static bool is_sorted(const struct pa_buffers *buffers)
 	return true;
 }
 
+static uint64_t page_of(uint64_t address)
+{
+	return address / PAGE;
+}
+
+static uint32_t hash(const struct pa_buffers *buffers, uint64_t page)
+{
+	return (uint32_t)(page * 0x9e3779b97f4a7c15ull >> 32) &
+		(buffers->n_slots - 1);
+}
+
+/* The first buffer of each page, by page: neighbours stay neighbours. */
+static int enter_pages(struct pa_buffers *buffers)
+{
+	const struct pa_buffer *buffer = buffers->buffer;
+	uint32_t pages = 0;
+
+	for (uint32_t i = 0; i < buffers->count; i++)
+		pages += !i || page_of(buffer[i - 1].address) !=
+			page_of(buffer[i].address);
+	buffers->n_slots = 1024;
+	while (buffers->n_slots < pages * 2ull)
+		buffers->n_slots *= 2;
+	buffers->slots = calloc(buffers->n_slots, sizeof *buffers->slots);
+	if (!buffers->slots)
+		return -1;
+	for (uint32_t i = 0; i < buffers->count; i++) {
+		uint64_t page = page_of(buffer[i].address);
+		uint32_t h = hash(buffers, page);
+
+		if (i && page_of(buffer[i - 1].address) == page)
+			continue;
+		while (buffers->slots[h])
+			h = (h + 1) & (buffers->n_slots - 1);
+		buffers->slots[h] = i + 1;
+	}
+	return 0;
+}
+
 int pa_buffers_close(struct pa_buffers *buffers)
 {
-	uint32_t mask;
-
 	if (!is_sorted(buffers))
 		qsort(buffers->buffer, buffers->count,
 		      sizeof *buffers->buffer, by_address);
-	buffers->n_slots = 1024;
-	while (buffers->n_slots < buffers->count * 2ull)
-		buffers->n_slots *= 2;
-	buffers->slots = calloc(buffers->n_slots, sizeof *buffers->slots);
 	buffers->filter = calloc(FILTER_BITS / 64, sizeof *buffers->filter);
-	if (buffers->no_memory || !buffers->slots || !buffers->filter)
+	if (buffers->no_memory || !buffers->filter || enter_pages(buffers))
 		return -1;
-	mask = buffers->n_slots - 1;
 	buffers->low = UINT64_MAX;
 	for (uint32_t i = 0; i < buffers->count; i++) {
-		uint64_t address = buffers->buffer[i].address;
-		uint64_t bit = pa_buffer_hash(address) >> 40;
-		uint32_t h = (uint32_t)(pa_buffer_hash(address) >> 32) & mask;
+		uint64_t bit = pa_buffer_hash(buffers->buffer[i].address) >> 40;
 
-		while (buffers->slots[h])
-			h = (h + 1) & mask;
-		buffers->slots[h] = i + 1;
 		buffers->filter[bit / 64] |= 1ull << bit % 64;
 	}
 	if (buffers->count) {
@@ -89,21 +118,47 @@ int pa_buffers_close(struct pa_buffers *buffers)
 	return 0;
 }
 
+/* The first buffer in the page of an address, or `count`. */
+static uint32_t first_in_page(const struct pa_buffers *buffers,
+			      uint64_t address)
+{
+	uint64_t page = page_of(address);
+	uint32_t h;
+
+	for (h = hash(buffers, page); buffers->slots[h];
+	     h = (h + 1) & (buffers->n_slots - 1)) {
+		uint32_t i = buffers->slots[h] - 1;
+
+		if (page_of(buffers->buffer[i].address) == page)
+			return i;
+	}
+	return buffers->count;
+}
+
 int64_t pa_buffers_at(struct pa_buffers *buffers, uint64_t address)
 {
-	uint32_t mask = buffers->n_slots - 1;
-	uint32_t h = (uint32_t)(pa_buffer_hash(address) >> 32) & mask;
+	uint32_t low, high;
 
+	if (address < buffers->low || address > buffers->high)
+		return -1;
 	for (uint32_t i = buffers->last + 1; i < buffers->last + NEAR &&
 	     i < buffers->count; i++)
 		if (buffers->buffer[i].address == address)
 			return buffers->last = i;
-	if (pa_buffers_none(buffers, address))
+	low = first_in_page(buffers, address);
+	high = buffers->count - low < IN_PAGE ? buffers->count :
+		low + IN_PAGE;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (buffers->buffer[middle].address < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == buffers->count || buffers->buffer[low].address != address)
 		return -1;
-	for (; buffers->slots[h]; h = (h + 1) & mask)
-		if (buffers->buffer[buffers->slots[h] - 1].address == address)
-			return buffers->last = buffers->slots[h] - 1;
-	return -1;
+	return buffers->last = low;
 }
 
 int64_t pa_buffers_around(struct pa_buffers *buffers, uint64_t address)

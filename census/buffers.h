@@ -30,7 +30,7 @@ struct pa_edge {
 struct pa_buffers {
 	struct pa_buffer *buffer;	/* by address once closed */
 	uint32_t count, room;
-	uint32_t *slots;	/* index + 1 by address */
+	uint32_t *slots;	/* index + 1 of a page's first, by page */
 	uint32_t n_slots;
 	uint64_t *filter;	/* bits by address: may be a start */
 	uint64_t low, high;	/* addresses */
