@@ -20,6 +20,7 @@
 
 #define STACK_SIZE (256u << 10)
 #define LEAVE_MAX_NS 1000000000ull	/* a fork waits no longer */
+#define DEAF_MAX_NS 200000000ull	/* nor so long where it cannot be woken */
 #define RELEASE_MAX_NS 1000000000ull
 #define STACK_WAIT_NS 50000000ull
 #define LATE_NS 50000000ull	/* a pending call has had its chance */
@@ -150,12 +151,14 @@ static void see_it_gone(uint64_t end)
 
 void pa_life_send_away(void)
 {
+	uint64_t limit;
+
 	if (present()) {
 		if (may_stay())
 			return;
 		__atomic_store_n(&pa_life_leave, 1, __ATOMIC_SEQ_CST);
-		pa_server_wake();
-		see_it_gone(pa_clock_ns(CLOCK_MONOTONIC) + LEAVE_MAX_NS);
+		limit = pa_server_wake() ? LEAVE_MAX_NS : DEAF_MAX_NS;
+		see_it_gone(pa_clock_ns(CLOCK_MONOTONIC) + limit);
 	}
 	wait_released(RELEASE_MAX_NS);
 }

@@ -93,13 +93,13 @@ void pa_server_unlink(void)
 	pa_socket_unlink();
 }
 
-void pa_server_wake(void)
+bool pa_server_wake(void)
 {
 	uint64_t one = 1;
 
 	/* a full counter wakes as well */
-	if (pa_owned_good(&waker) && write(waker.fd, &one, sizeof one) < 0)
-		return;
+	return pa_owned_good(&waker)
+		&& (write(waker.fd, &one, sizeof one) > 0 || errno == EAGAIN);
 }
 
 /* ---- what requests need of the whole ---- */

@@ -7,6 +7,8 @@
 #ifndef PA_PAYLOAD_SERVER_H
 #define PA_PAYLOAD_SERVER_H
 
+#include <stdbool.h>
+
 #include "payload/text.h"
 
 /* Make the wake-up descriptor and the listening socket; its name goes into
@@ -18,8 +20,9 @@ void pa_server_close(void);
 /* Serve until DETACH or until asked to leave; then tells pa_life. */
 void pa_server_run(void);
 
-/* Any thread: have the server look round. */
-void pa_server_wake(void);
+/* Any thread: have the server look round.  False: it does so when its wait
+ * ends, as the target has closed our descriptor. */
+bool pa_server_wake(void);
 
 /* In a fork child: close its copies, leave the file to the parent. */
 void pa_server_in_child(void);

@@ -32,6 +32,7 @@
 #include <sys/mman.h>
 
 #include "common/error.h"
+#include "payload/hooks.h"
 #include "payload/sampler.h"
 #include "payload/store.h"
 #include "payload/sys.h"
@@ -105,6 +106,12 @@ static void thread_ends(void *value)
 	struct pa_thread *record = pa_tls.record;
 
 	(void)value;
+	/* in a copy of the process that no handler ran in the lock may be held
+	 * for ever */
+	if (!pa_hooks_same_process()) {
+		pa_tls.ending = 1;
+		return;
+	}
 	pa_tls.busy++;
 	pa_store_lock();
 	if (record) {
