@@ -32,7 +32,8 @@ static void free_scratch(struct pa_dominators *d)
 		*scratch[i] = NULL;
 	}
 	free(d->roots);
-	d->roots = NULL;
+	free(d->tops);
+	d->roots = d->tops = NULL;
 }
 
 void pa_dominators_deinit(struct pa_dominators *d)
@@ -265,7 +266,7 @@ static int find_semi(struct pa_dominators *d, const struct reverse *r)
 	for (uint32_t v = d->count - 1; v; v--) {
 		uint32_t least = d->parent[v];
 
-		if (pa_bit(d->roots, d->node[v]))
+		if (pa_bit(d->tops, v))
 			least = 0;
 		for (uint32_t e = r->first[v]; least && e < r->first[v + 1];
 		     e++) {
@@ -361,11 +362,40 @@ static void hang_leaves(struct pa_dominators *d)
 			d->number[i] = 0;
 }
 
+/* Roots by number; then nodes are not needed until dominators are found. */
+static int put_nodes_away(struct pa_dominators *d)
+{
+	d->tops = calloc(d->count / 64 + 1ull, sizeof *d->tops);
+	if (!d->tops)
+		return -1;
+	for (uint32_t v = 1; v < d->count; v++)
+		if (pa_bit(d->roots, d->node[v]))
+			pa_set_bit(d->tops, v);
+	free(d->node);
+	d->node = NULL;
+	return 0;
+}
+
+static int get_nodes_back(struct pa_dominators *d)
+{
+	free(d->parent);
+	d->parent = NULL;
+	d->node = calloc(d->count, sizeof *d->node);
+	if (!d->node)
+		return -1;
+	for (uint32_t i = 0; i < d->graph->n; i++)
+		if (d->number[i])
+			d->node[d->number[i]] = i;
+	return 0;
+}
+
 int pa_dominators_finish(struct pa_dominators *d)
 {
 	struct reverse r = { NULL, NULL };
 	int err = grow(d) ? make_reverse(d, &r) : -1;
 
+	if (!err)
+		err = put_nodes_away(d);
 	d->label = calloc(d->count, sizeof *d->label);
 	d->above = calloc(d->count, sizeof *d->above);
 	if (!d->label || !d->above)
@@ -379,6 +409,8 @@ int pa_dominators_finish(struct pa_dominators *d)
 	if (err)
 		return err;
 	find_idom(d);
+	if (get_nodes_back(d))
+		return -1;
 	hang_leaves(d);
 	free_scratch(d);
 	return 0;

@@ -42,7 +42,7 @@ struct pa_dominators {
 	uint32_t room;
 	uint32_t *parent, *semi, *label, *above;
 	uint32_t *way, room_way;
-	uint64_t *roots;	/* bits by node */
+	uint64_t *roots, *tops;	/* bits by node, by number */
 };
 
 /* Each: 0, or -1 without memory. */
