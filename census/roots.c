@@ -332,7 +332,8 @@ int pa_roots_find(struct pa_roots *roots)
 			       &roots->references->graph) ||
 	    search_all(roots))
 		return -1;
-	qsort(roots->root, roots->n, sizeof *roots->root, by_node);
+	if (roots->n)	/* there may be no array */
+		qsort(roots->root, roots->n, sizeof *roots->root, by_node);
 	free(roots->batch);
 	roots->batch = NULL;
 	return pa_dominators_finish(&roots->dominators);
