@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from process import Failure, mappings, require, require_equal
+from process import Failure, mappings, require, require_equal, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TREE = os.path.dirname(os.path.dirname(HERE))
@@ -130,6 +130,12 @@ class Place:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
+def waits(pid):
+    """Is its only thread in read(0, ...)?"""
+    with open("/proc/%d/syscall" % pid) as f:
+        return f.read().startswith("0 0x0 ")
+
+
 class Scene:
     """A target that keeps known amounts, in a directory of its own, and
     what a case does with it; `with` it."""
@@ -159,6 +165,12 @@ class Scene:
         """Attach, have something kept; the live report of it."""
         self.tool.attach(self.target, "--rate", rate)
         self.target.ask("keep", count, size)
+        return self.report()
+
+    def report(self):
+        """The live report, once the target allocates no more: it has given
+        its answer before it waits for the next question."""
+        wait_until(lambda: waits(self.target.pid), 20, "the target to wait for a question")
         return self.tool.report(self.target)
 
     def die(self, number=signal.SIGSEGV):
@@ -341,7 +353,7 @@ def without_the_payload(context):
         scene.tool.good("attach", scene.target.pid, "--payload", copy, "--rate", "16KiB")
         scene.target.attached = True
         scene.target.ask("keep", 2000, 3000)
-        truth = scene.tool.report(scene.target)
+        truth = scene.report()
         with open(copy, "r+b") as f:
             f.write(b"another file" * 1000)
         path = scene.die()
@@ -356,7 +368,7 @@ def many_mappings(context):
         scene.attach(2000)
         count = scene.target.ask("map_many", 40000)
         require(count > 39000, "mappings", count)
-        truth = scene.tool.report(scene.target)
+        truth = scene.report()
         path = scene.die()
         start = time.monotonic()
         same(truth, scene.tool.good("core", path, "--limit", "0"), "the tool")
