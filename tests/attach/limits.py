@@ -9,7 +9,7 @@ from process import (descriptors, mappings, proc_status, read_proc, require, req
                      state, wait_until)
 
 MIB = 1 << 20
-LONER = 54321		# a user without any other process
+LONER = 100000 + os.getpid()	# a user without any other process
 
 
 def switches(pid):

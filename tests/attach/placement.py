@@ -14,8 +14,9 @@ import tempfile
 from containers import every_verb, other_mounts
 from process import Failure, mappings, require, require_equal
 
-OWNER = 54322		# of targets: nobody else has a /tmp/pyattach-sample-54322
-SQUATTER = 54321
+# Users of this very run: two runs at once must not share a directory of /tmp.
+OWNER = 200000 + 2 * os.getpid()
+SQUATTER = OWNER + 1
 LISTENER = """
 import os, socket, sys
 server = socket.socket(socket.AF_UNIX)
