@@ -60,9 +60,13 @@ class Frozen:
         return subprocess.CompletedProcess([], self.process.returncode, out, err)
 
     def end(self):
+        """Not by reading to the end: in a namespace the tool is a child of
+        what we started, and may stay, frozen, until the namespace ends."""
         if self.process.poll() is None:
             self.process.kill()
-            self.process.communicate()
+            self.process.wait()
+        self.process.stdout.close()
+        self.process.stderr.close()
 
 
 @contextlib.contextmanager
