@@ -56,8 +56,8 @@ static void compare(struct pa_image *image)
 		image->damaged += stated - have;
 }
 
-/* A core has no time: the last sample's will do.  The exact totals are those
- * of the last request; how much came since nobody knows. */
+/* A core has no time: the last sample's will do.  The exact totals are
+ * some seconds old (doc/IMAGE.md); how much came since nobody knows. */
 static void set_times(struct pa_directory *d)
 {
 	d->uncounted_max = UINT64_MAX;

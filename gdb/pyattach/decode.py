@@ -506,7 +506,7 @@ class Table:
 
     def requested(self):
         """(bytes, calls, not yet counted at most); None where not known: of
-        a memory the figures are those of the last request to the payload."""
+        a memory the figures are some seconds old (doc/IMAGE.md)."""
         fields = self.fields
         figures = fields['requested_bytes'], fields['requested_calls']
         unsure = fields['uncounted_max']

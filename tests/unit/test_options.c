@@ -119,7 +119,7 @@ static void test_refused(void **state)
 	refused(PA_VERB_ATTACH, "5 --max-memory 1048575");
 	refused(PA_VERB_ATTACH, "5 --max-memory 2G");
 	refused(PA_VERB_ATTACH, "5 --follow-fork");
-	refused(PA_VERB_ATTACH, "5 --method remote-exec");
+	refused(PA_VERB_ATTACH, "5 --method gdb");
 	refused(PA_VERB_STATUS, "5 --format csv");
 	refused(PA_VERB_STATUS, "5 --color sometimes");
 	refused(PA_VERB_REPORT, "5 --group-by type");
