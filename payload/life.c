@@ -185,9 +185,11 @@ void pa_life_call_back(void)
 	if (__atomic_load_n(&pa_life_thread, __ATOMIC_ACQUIRE)
 	    != PA_THREAD_AWAY)
 		return;
-	/* the threads are counted after this; where they are not the queue is
-	 * left alone: at the end of the process 3.8 complains of it */
-	if (!pa_python_fork_counts_threads())
+	/* The threads are counted after this.  Where they are not, or there
+	 * are more anyway, the queue is left alone: at the end of the process
+	 * 3.8 complains of it, and the main thread, which alone runs it, may
+	 * sleep for hours. */
+	if (!pa_python_fork_counts_threads() || pa_process_threads() > 1)
 		come_back(NULL);
 	else if (pa_python_api.add_pending_call)
 		pa_python_api.add_pending_call(come_back, NULL);

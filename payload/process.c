@@ -80,9 +80,14 @@ uint64_t pa_process_start_time(void)
 	return stat_field(22);
 }
 
+uint64_t pa_process_threads(void)
+{
+	return stat_field(20);
+}
+
 bool pa_process_alone(void)
 {
-	return stat_field(20) <= 2;
+	return pa_process_threads() <= 2;
 }
 
 uint32_t pa_process_coredump_filter(void)

@@ -77,6 +77,18 @@ def requests_between_forks(context):
                 require_equal(status, 7 << 8, "status of the child")
 
 
+def fork_beside_a_sleeper(context):
+    """A thread forks while the main one sleeps in C: we answer soon after."""
+    tool = context.tool
+    with context.target("forking.py") as target:
+        # no sample brings our thread back here
+        tool.attach(target, "--rate", "1GiB")
+        for _ in range(3):
+            target.ask("fork_from_a_thread")
+            require_equal(target.answer(60), 7 << 8, "status of the child")
+            require_equal(tool.status(target)["hooks"], "on", "hooks after the fork")
+
+
 def other_ways_to_a_child(context):
     """subprocess, posix_spawn, system, multiprocessing."""
     with context.target("forking.py") as target:
@@ -120,5 +132,5 @@ def exec_ends_it(context):
         require(tool.still_served(target)["samples"]["taken"] > 300, "samples after exec")
 
 
-CASES = [fifty_forks, fork_warns_of_nothing, attach_amid_forks,
-         requests_between_forks, other_ways_to_a_child, attach_to_a_child, exec_ends_it]
+CASES = [fifty_forks, fork_warns_of_nothing, attach_amid_forks, requests_between_forks,
+         fork_beside_a_sleeper, other_ways_to_a_child, attach_to_a_child, exec_ends_it]

@@ -174,7 +174,6 @@ def target_executes(context):
 
 def has_forked(context, target, plain, done):
     require_equal(target.ask("forked"), [7], "statuses of the children")
-    target.ask("wake")	# our thread comes back by a pending call
     works_again(context, target, plain, done)
 
 

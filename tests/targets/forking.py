@@ -109,6 +109,23 @@ def fork_with_a_thread():
     return len(SEEN)
 
 
+def fork_from_a_thread():
+    """Fork in a thread as soon as the main one is blocked in read(); a second
+    answer tells of the child."""
+    def forks():
+        name = "/proc/self/task/%d/syscall" % os.getpid()
+        while not open(name).read().startswith("0 "):
+            pass
+        pid = os.fork()
+        if pid == 0:
+            os._exit(7)
+        status = os.waitpid(pid, 0)[1]
+        talk.say(answer=status)
+
+    threading.Thread(target=forks, daemon=True).start()
+    return True
+
+
 def spawn(times):
     """subprocess, posix_spawn, system: ways that do not fork in Python."""
     for _ in range(times):
@@ -173,6 +190,7 @@ def end_child(pid):
     return os.waitpid(pid, 0)[1]
 
 
-talk.serve(fork=fork, storm=storm, fork_with_a_thread=fork_with_a_thread, spawn=spawn,
+talk.serve(fork=fork, storm=storm, fork_with_a_thread=fork_with_a_thread,
+           fork_from_a_thread=fork_from_a_thread, spawn=spawn,
            pool=pool, execute=execute, keep=keep, child_that_stays=child_that_stays,
            end_child=end_child)

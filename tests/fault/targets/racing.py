@@ -4,12 +4,10 @@ or replaces the process at once when it is told to."""
 import os
 import sys
 import threading
-import time
 
 import talk
 
 CHILDREN = []
-AWAKE = threading.Event()
 
 
 def leave(status):
@@ -28,7 +26,6 @@ def fork():
     if child == 0:
         os._exit(7 if talk.check_work() == talk.check_work() else 8)
     CHILDREN.append(child)
-    AWAKE.set()
     return True
 
 
@@ -39,20 +36,10 @@ def forked():
     return statuses
 
 
-def wake():
-    """The main thread takes a turn: pending calls are its own to make."""
-    AWAKE.set()
-    while AWAKE.is_set():
-        time.sleep(0.001)
-    return True
-
-
 def obey():
-    talk.serve(leave=leave, execute=execute, fork=fork, forked=forked, wake=wake)
+    talk.serve(leave=leave, execute=execute, fork=fork, forked=forked)
     os._exit(0)
 
 
 threading.Thread(target=obey).start()
-while True:
-    AWAKE.wait()
-    AWAKE.clear()
+threading.Event().wait()
