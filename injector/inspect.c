@@ -357,6 +357,15 @@ static int inspect_program(struct inspection *in, uint64_t room)
 	return error ? error : check_room(in, room);
 }
 
+/* Other threads keep the memory a little longer than the first one lives. */
+static bool is_ending(const struct inspection *in)
+{
+	struct pa_proc_stat now;
+
+	return pa_proc_read_stat(in->dir, "stat", &now) ||
+	       now.flags & PA_PF_EXITING || now.state == 'Z';
+}
+
 static int inspect(struct inspection *in, uint64_t room)
 {
 	int error = open_target(in);
@@ -371,7 +380,7 @@ static int inspect(struct inspection *in, uint64_t room)
 		return error;
 	error = inspect_program(in, room);
 	/* what was seen of a process that ends is no reason */
-	if (error && pa_memory_is_gone(in->mem))
+	if (error && (pa_memory_is_gone(in->mem) || is_ending(in)))
 		return gone(in);
 	return error;
 }
@@ -405,7 +414,13 @@ static int look(pid_t pid, bool outside, uint64_t room,
 int pa_target_inspect(pid_t pid, uint64_t room, struct pa_target *target,
 		      struct pa_diag *diag)
 {
-	return look(pid, false, room, target, diag);
+	int error = look(pid, false, room, target, diag);
+
+	/* an exec in the middle shows half of two programs */
+	if (error == PA_E_NOT_PYTHON || error == PA_E_NOT_GLIBC ||
+	    error == PA_E_STATIC)
+		error = look(pid, false, room, target, diag);
+	return error;
 }
 
 int pa_target_look(pid_t pid, struct pa_target *target, struct pa_diag *diag)
