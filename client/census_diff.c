@@ -44,7 +44,7 @@ static void put_head(const struct pa_view *view,
 			 pa_human_time(new->time_ns - old->time_ns).s);
 	else
 		snprintf(text + n, sizeof text - (size_t)n, ".");
-	pa_census_put_paragraph(view, text);
+	pa_view_paragraph(view, text);
 }
 
 static bool is_new(const struct pa_census_diff *diff,

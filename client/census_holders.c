@@ -124,7 +124,7 @@ static int put_path(const struct pa_view *view, const struct pa_path *path)
 	snprintf(line, sizeof line, "%10s by %.2300s",
 		 pa_human_count((double)path->instances).s, safe);
 	free(safe);
-	pa_census_put_paragraph(view, line);
+	pa_view_paragraph(view, line);
 	return 0;
 }
 

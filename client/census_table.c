@@ -29,32 +29,6 @@ const char *const pa_census_memory_names[PA_MEMORY_KINDS] = {
 	[PA_MEMORY_NOT_READ] = "not read",
 };
 
-void pa_census_put_paragraph(const struct pa_view *view, const char *text)
-{
-	size_t column = 0;
-
-	while (*text) {
-		size_t n = strcspn(text, " ");
-		char word[256];
-		size_t width;
-
-		snprintf(word, sizeof word, "%.*s", (int)n, text);
-		width = pa_text_width(word);
-		if (column && column + 1 + width > view->width) {
-			fputc('\n', view->file);
-			column = 0;
-		} else if (column) {
-			fputc(' ', view->file);
-			column++;
-		}
-		fputs(word, view->file);
-		column += width;
-		text += n;
-		text += strspn(text, " ");
-	}
-	fputc('\n', view->file);
-}
-
 void pa_census_put_sentences(const struct pa_view *view, char *text)
 {
 	char *next;
@@ -63,7 +37,7 @@ void pa_census_put_sentences(const struct pa_view *view, char *text)
 		next = line + strcspn(line, "\n");
 		if (*next)
 			*next++ = '\0';
-		pa_census_put_paragraph(view, line);
+		pa_view_paragraph(view, line);
 	}
 }
 
@@ -112,7 +86,7 @@ static void put_head(const struct pa_view *view,
 		 pa_human_bytes((double)c->rss).s,
 		 pa_human_count((double)c->objects).s, count_types(c),
 		 pa_human_short_time(a->took_ns).s, stopped);
-	pa_census_put_paragraph(view, text);
+	pa_view_paragraph(view, text);
 }
 
 void pa_census_put_right(FILE *file, const char *text, size_t width)
@@ -216,7 +190,7 @@ static void put_classes(const struct pa_view *view, const struct pa_census *c)
 		 (most + 1) * 16,
 		 pa_human_count((double)c->classes[most].pools).s,
 		 pa_human_count((double)c->classes[most].live).s);
-	pa_census_put_paragraph(view, text);
+	pa_view_paragraph(view, text);
 }
 
 int pa_census_view_table(const struct pa_view *view,

@@ -335,22 +335,6 @@ int pa_census_view_json(const struct pa_view *view,
 
 /* ---- CSV ---- */
 
-static void put_field(FILE *file, const char *bytes)
-{
-	char *text = pa_escape_terminal(bytes, strlen(bytes));
-
-	fputc('"', file);
-	if (text && *text && strchr("=+-@\t\r", *text))
-		fputc('\'', file);
-	for (const char *c = text; c && *c; c++) {
-		if (*c == '"')
-			fputc('"', file);
-		fputc(*c, file);
-	}
-	fputc('"', file);
-	free(text);
-}
-
 int pa_census_view_csv(const struct pa_view *view,
 		       const struct pa_census_answer *a)
 {
@@ -360,9 +344,10 @@ int pa_census_view_csv(const struct pa_view *view,
 		const struct pa_census_row *row = a->rows[i];
 		uint64_t bytes = row->bytes + row->buffers;
 
-		put_field(view->file, row->module);
+		pa_view_csv_field(view->file, row->module,
+				  strlen(row->module));
 		fputc(',', view->file);
-		put_field(view->file, row->name);
+		pa_view_csv_field(view->file, row->name, strlen(row->name));
 		fprintf(view->file, ",%" PRIu64 ",%" PRIu64 ",%" PRIu64
 			",%.6g\r\n", row->objects, row->bytes, bytes,
 			share(bytes, a->bytes));

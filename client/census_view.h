@@ -46,9 +46,7 @@ extern const char *const pa_census_memory_names[PA_MEMORY_KINDS];
 
 /* "shop.py (pid 4711, Python 3.13.0)", escaped; malloc'd or NULL. */
 char *pa_census_name(const char *title, int pid, const char *python);
-/* Text filled into lines of the view's width; no word is cut. */
-void pa_census_put_paragraph(const struct pa_view *view, const char *text);
-/* The same for each line of a text, which is cut up. */
+/* Each line of a text as a paragraph (view.h); the text is cut up. */
 void pa_census_put_sentences(const struct pa_view *view, char *text);
 void pa_census_put_right(FILE *file, const char *text, size_t width);
 /* The name of a type behind `used` columns of numbers, and a newline. */

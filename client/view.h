@@ -23,4 +23,9 @@ int pa_view_table(const struct pa_view *view, const struct pa_report *report);
 int pa_view_json(const struct pa_view *view, const struct pa_report *report);
 int pa_view_csv(const struct pa_view *view, const struct pa_report *report);
 
+/* A quoted field: escaped, and never a formula for a spreadsheet. */
+void pa_view_csv_field(FILE *file, const char *bytes, size_t length);
+/* Words of text, filled into lines of the view's width. */
+void pa_view_paragraph(const struct pa_view *view, const char *text);
+
 #endif /* PA_CLIENT_VIEW_H */

@@ -10,7 +10,7 @@
 #include "client/escape.h"
 #include "client/view.h"
 
-static void put_text(FILE *file, const char *bytes, size_t length)
+void pa_view_csv_field(FILE *file, const char *bytes, size_t length)
 {
 	char *text = pa_escape_terminal(bytes, length);
 
@@ -28,7 +28,7 @@ static void put_text(FILE *file, const char *bytes, size_t length)
 
 static void put_name(FILE *file, const struct pa_report *r, uint32_t name)
 {
-	put_text(file, r->names.names[name].bytes,
+	pa_view_csv_field(file, r->names.names[name].bytes,
 		 r->names.names[name].length);
 }
 
@@ -53,7 +53,7 @@ static void put_stack(FILE *file, const struct pa_report *r, uint32_t step)
 			names->steps[i].parent ? ";" : "");
 	}
 	if (memory && !fclose(memory))
-		put_text(file, text, length);
+		pa_view_csv_field(file, text, length);
 	free(text);
 }
 
@@ -64,7 +64,7 @@ static void put_key(FILE *file, const struct pa_report *r,
 	enum pa_group_by by = r->question.group_by;
 
 	if (special) {
-		put_text(file, special, strlen(special));
+		pa_view_csv_field(file, special, strlen(special));
 		if (by == PA_BY_LINE)
 			fputs(",,", file);
 		else if (by == PA_BY_FUNCTION)

@@ -15,8 +15,7 @@
 
 /* ---- sentences ---- */
 
-/* Words of text, filled into lines of the view's width. */
-static void put_paragraph(const struct pa_view *view, const char *text)
+void pa_view_paragraph(const struct pa_view *view, const char *text)
 {
 	size_t column = 0;
 
@@ -63,7 +62,7 @@ static void say(const struct pa_view *view, const char *format, ...)
 		text = NULL;
 	va_end(list);
 	if (text)
-		put_paragraph(view, text);
+		pa_view_paragraph(view, text);
 	free(text);
 }
 
@@ -116,7 +115,7 @@ static void put_first_sentence(const struct pa_view *view,
 			pa_human_date(r->time_ns).s);
 	put_rate(out, r);
 	if (!fclose(out))
-		put_paragraph(view, text);
+		pa_view_paragraph(view, text);
 	free(text);
 }
 
@@ -161,7 +160,7 @@ static void put_second_sentence(const struct pa_view *view,
 		fprintf(out, "no sample, so less than %s (95 %%).",
 			pa_human_bytes(r->total_bytes.high).s);
 	if (!fclose(out))
-		put_paragraph(view, text);
+		pa_view_paragraph(view, text);
 	free(text);
 }
 

@@ -37,12 +37,12 @@ def tree(table, limit):
     """Who called whom, outermost first; `limit` lines at most (0: all)."""
     root = _grow(table)
     lines = []
-    todo = [(root, 0, 'all')]
-    while todo:
+    branches = [(root, 0, 'all')]
+    while branches:
         if limit and len(lines) == limit:
             lines.append('… more below (pyattach tree 0 shows all)')
             break
-        branch, depth, label = todo.pop()
+        branch, depth, label = branches.pop()
         lines.append('%10s  %5s  %s%s' % (
             text.human_bytes(branch.bytes), text.human_share(
                 branch.bytes / root.bytes if root.bytes else 0),
@@ -51,6 +51,6 @@ def tree(table, limit):
                           key=lambda item: item[1].bytes)
         for frame, child in children:
             if limit == 0 or child.bytes >= TREE_SHARE * root.bytes:
-                todo.append((child, depth + 1, call_text(table.frame(frame))
+                branches.append((child, depth + 1, call_text(table.frame(frame))
                              if frame > 0 else FIXED_SITES.get(-frame, '?')))
     return lines
