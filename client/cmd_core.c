@@ -46,6 +46,7 @@ static int write_image(struct pa_command *command,
 	if (err)
 		return err;
 	err = pa_image_write(output.file, image);
+	pa_output_check(&output);
 	if (err)
 		pa_fail(&command->diag, err, "no memory");
 	return pa_output_close(&output, err, &command->diag);

@@ -58,6 +58,7 @@ int pa_cmd_snapshot(struct pa_command *command)
 					 &command->diag);
 		if (!err) {
 			fwrite(bytes, 1, length, output.file);
+			pa_output_check(&output);
 			free(bytes);
 		}
 		err = pa_output_close(&output, err, &command->diag);

@@ -63,10 +63,13 @@ static int open_device(struct pa_output *output, const char *path,
 	if (fd < 0)
 		return fail(diag, path, errno);
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
-	output->file = fdopen(fd, "w");
+	output->path = strdup(path);
+	output->file = output->path ? fdopen(fd, "w") : NULL;
 	if (output->file)
 		return 0;
 	close(fd);
+	free(output->path);
+	output->path = NULL;
 	return fail(diag, path, ENOMEM);
 }
 
@@ -165,13 +168,19 @@ static int move_into_place(struct pa_output *output, struct pa_diag *diag)
 	return fail(diag, output->path, errno);
 }
 
+void pa_output_check(struct pa_output *output)
+{
+	if (ferror(output->file) && !output->error)
+		output->error = errno;
+}
+
 int pa_output_close(struct pa_output *output, int err, struct pa_diag *diag)
 {
-	const char *name = output->path ? output->path :
-		output->file == stdout ? "standard output" : "the output";
+	const char *name = output->path ? output->path : "standard output";
 
 	if (output->file) {
-		int error = ferror(output->file) ? EIO : 0;
+		int error = !ferror(output->file) ? 0 :
+			output->error ? output->error : EIO;
 
 		errno = 0;
 		if (output->file == stdout ? fflush(stdout) :

@@ -16,14 +16,18 @@
 
 struct pa_output {
 	FILE *file;
-	char *path;		/* final name, NULL for stdout and devices */
-	char *temporary;
+	char *path;		/* final name, NULL for stdout */
+	char *temporary;	/* NULL for stdout and devices */
+	int error;		/* errno of a write that failed, where known */
 	bool replace;
 };
 
 /* path NULL or "-" is stdout.  0, PA_E_EXISTS or PA_E_WRITE. */
 int pa_output_open(struct pa_output *output, const char *path, bool replace,
 		   struct pa_diag *diag);
+
+/* Note why a write to the file failed, right after it. */
+void pa_output_check(struct pa_output *output);
 
 /* `err` < 0: throw away what was written and return err.  Else flush, rename
  * and return 0, PA_E_EXISTS or PA_E_WRITE. */

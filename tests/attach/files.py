@@ -86,8 +86,9 @@ def output_files(context):
         tool.good("snapshot", target.pid, "-o", path, "--force")
         tool.refused("write", "snapshot", target.pid, "-o", os.path.join(directory, "no", "x"))
         answer = tool.run("snapshot", target.pid, "-o", "/dev/full")
-        require(answer.status in (tool.status_of["write"], tool.status_of["exists"]),
-                "a full disk", answer)
+        require_equal(answer.status, tool.status_of["write"], "a full disk")
+        require(b"/dev/full cannot be written: No space left" in answer.stderr,
+                "the file and the cause are named", answer)
         answer = tool.run("snapshot", target.pid, "-o", "-")
         require_equal(answer.status, 0, "snapshot to stdout")
         other = os.path.join(directory, "stdout.image")
