@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Everything that a CPU decides, answered by one file arch_<cpu>.c.
+ * Everything that a CPU decides, answered by arch_<cpu>.c and stub_<cpu>.c.
  *
- * For a new CPU write that file: registers and their DWARF numbers, how a
- * system call that a stop interrupted is issued again, the table of system
- * calls, decoding of call instructions, the stub.  No other file of the
+ * For a new CPU write these: registers and their DWARF numbers, how a system
+ * call that a stop interrupted is issued again, the table of system calls,
+ * decoding of call instructions; and the stub.  No other file of the
  * injector knows a register, an instruction or a system call's number.
  */
 #ifndef PA_INJECTOR_ARCH_H
@@ -114,6 +114,7 @@ extern const struct pa_arch pa_arch;
  * not overwrite it.
  */
 #define PA_STUB_MARK "PYATTACH"
+#define PA_STUB_BEGIN 16u	/* where its code begins */
 const uint8_t *pa_arch_stub(size_t *size);
 
 /* Is a thread at pc in the stub at `cave`, and in that part of it where all
@@ -131,6 +132,9 @@ int pa_arch_vector_mask(uint64_t *mask);
 /* Registers of a stopped thread; 0 or -1 with errno. */
 int pa_arch_get_regs(pid_t tid, struct pa_regs *regs);
 int pa_arch_set_regs(pid_t tid, const struct pa_regs *regs);
+
+/* Registers of which only two are known; the others are 0. */
+void pa_arch_guess_regs(struct pa_regs *regs, uint64_t pc, uint64_t sp);
 
 uint64_t pa_arch_pc(const struct pa_regs *regs);
 uint64_t pa_arch_sp(const struct pa_regs *regs);
