@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "client/command.h"
+#include "client/discover.h"
 #include "client/human.h"
 
 /* The thread ends just after it answered. */
@@ -38,7 +39,11 @@ int pa_detach_wire(struct pa_wire *wire, struct pa_status *last,
 	err = pa_status_parse(body, length, last, diag);
 	free(body);
 	pa_wire_close(wire);
-	return err ? err : wait_for_thread(wire, diag);
+	if (!err)
+		err = wait_for_thread(wire, diag);
+	if (!err)
+		pa_discover_remove(wire);
+	return err;
 }
 
 int pa_cmd_detach(struct pa_command *command)

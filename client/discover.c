@@ -90,6 +90,21 @@ static int dial_as_user(pid_t pid, int directory, const char *name,
 	return pa_enter_call(pid, false, deadline_ns, dial_inside, &dial);
 }
 
+static bool look_at_file(int directory, const char *name,
+			 struct pa_wire_file *file)
+{
+	struct stat st;
+
+	memset(file, 0, sizeof *file);
+	if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) ||
+	    !S_ISSOCK(st.st_mode))
+		return false;
+	file->device = st.st_dev;
+	file->inode = st.st_ino;
+	file->changed = st.st_ctim;
+	return true;
+}
+
 /* Connect to DIRECTORY/NAME; >= 0 or negative errno.  `own`: the directory
  * must belong to that user and be closed to others. */
 static int dial_in(pid_t pid, int directory, const char *name,
@@ -112,26 +127,69 @@ static int dial_in(pid_t pid, int directory, const char *name,
 	return pa_wire_dial(&address, sizeof address, deadline_ns);
 }
 
-static int dial_path(pid_t pid, const char *path, const uid_t *own,
-		     uint64_t deadline_ns)
+/* The directory of a path of the target, and the name in there. */
+static int open_directory_of(pid_t pid, const char *path, const char **name)
 {
 	char directory[112];
 	const char *slash = strrchr(path, '/');
-	int root, dir, fd;
+	int root, dir;
 
 	if (!slash || (size_t)(slash - path) >= sizeof directory)
 		return -ENOENT;
 	snprintf(directory, sizeof directory, "%.*s", (int)(slash - path),
 		 path);
+	*name = slash + 1;
 	root = open_root(pid);
 	if (root < 0)
 		return -errno;
 	dir = open_inside(root, directory);
-	fd = dir < 0 ? -errno : dial_in(pid, dir, slash + 1, own, deadline_ns);
-	if (dir >= 0)
-		close(dir);
+	if (dir < 0)
+		dir = -errno;
 	close(root);
+	return dir;
+}
+
+static int dial_path(pid_t pid, const char *path, const uid_t *own,
+		     uint64_t deadline_ns, struct pa_wire_file *file)
+{
+	const char *name;
+	int dir = open_directory_of(pid, path, &name), fd;
+
+	if (dir < 0)
+		return dir;
+	fd = dial_in(pid, dir, name, own, deadline_ns);
+	look_at_file(dir, name, file);
+	close(dir);
 	return fd;
+}
+
+/* Could only root, or we, have put something in there? */
+static bool is_private(int directory)
+{
+	struct stat st;
+
+	return !fstat(directory, &st) && !(st.st_mode & 077) &&
+	       (!st.st_uid || st.st_uid == geteuid());
+}
+
+void pa_discover_remove(const struct pa_wire *wire)
+{
+	const struct pa_wire_file *was = &wire->file;
+	struct pa_wire_file now;
+	const char *name;
+	int dir;
+
+	if (wire->socket[0] != '/' || !was->inode)
+		return;
+	dir = open_directory_of(wire->process.pid, wire->socket, &name);
+	if (dir < 0)
+		return;
+	if (is_private(dir) && look_at_file(dir, name, &now) &&
+	    now.device == was->device && now.inode == was->inode &&
+	    now.changed.tv_sec == was->changed.tv_sec &&
+	    now.changed.tv_nsec == was->changed.tv_nsec)
+		unlinkat(dir, name, 0);
+	close(dir);
 }
 
 static int dial_abstract(pid_t pid, const char *name, uint64_t deadline_ns)
@@ -166,7 +224,8 @@ static bool try_address(struct search *s, const char *name, const uid_t *own)
 	struct pa_wire *wire = s->wire;
 	int fd = name[0] == '@' ?
 		dial_abstract(wire->process.pid, name, wire->deadline_ns) :
-		dial_path(wire->process.pid, name, own, wire->deadline_ns);
+		dial_path(wire->process.pid, name, own, wire->deadline_ns,
+			  &wire->file);
 
 	if (fd >= 0) {
 		s->err = pa_wire_use(wire, fd, name, s->diag);

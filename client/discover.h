@@ -18,6 +18,13 @@
 int pa_discover(pid_t pid, uint64_t deadline_ns, struct pa_wire *wire,
 		struct pa_status *status, struct pa_diag *diag);
 
+/*
+ * After a detach: remove the socket's file if it is still there, as it is
+ * where the process has given up the user that made it.  Only the very file
+ * that was connected to, in a private directory of root or of us.
+ */
+void pa_discover_remove(const struct pa_wire *wire);
+
 /* Call found() for each pid that might have a payload, each once. */
 void pa_discover_all(void (*found)(void *context, pid_t pid), void *context);
 

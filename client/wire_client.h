@@ -10,6 +10,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include "client/process.h"
 #include "common/wire.h"
@@ -23,6 +25,11 @@ struct pa_wire {
 	struct pa_process process;
 	uint64_t deadline_ns;	/* CLOCK_MONOTONIC */
 	char socket[112];	/* as the target names it, '@' = abstract */
+	struct pa_wire_file {	/* the socket's file; inode 0 = none */
+		dev_t device;
+		ino_t inode;
+		struct timespec changed;
+	} file;
 };
 
 /*

@@ -43,6 +43,28 @@ def drops_privileges(context):
         tool.still_served(target)
 
 
+def socket_of_before(context):
+    """The user who made the socket's file is given up: the payload cannot
+    remove it any more, so who detaches does."""
+    if os.getuid() != 0:
+        context.skip("needs a target that is root")
+    tool = context.tool
+    with context.target("harm.py") as target:
+        path = tool.attach(target, "--rate", "16KiB")["socket"]
+        if path.startswith("@"):
+            context.skip("the socket has no file here")
+        target.ask("drop", NOBODY, NOBODY)
+        require(os.path.exists(context.row.inside(path)), "the file before the detach")
+        tool.detach(target)
+        folder, name = os.path.split(context.row.inside(path))
+        require(name not in os.listdir(folder), "the socket's file is still there", path)
+        require(target.pid not in [p["pid"] for p in tool.good("list")["processes"]],
+                "it is listed as attached")
+        again = tool.attach(target, "--rate", "16KiB")["socket"]
+        require(again != path, "the socket of the new user", again)
+        tool.still_served(target)
+
+
 def after_the_drop(context):
     """The kernel hides such a process from its new user (it is not dumpable
     then): told so, and whoever attached may still ask and detach."""
@@ -196,5 +218,5 @@ def no_descriptor_is_left(context):
 
 # They wait for our thread to look after its descriptors, every 5 s.
 HEAVY = ["descriptors_closed", "no_descriptor_is_left"]
-CASES = [drops_privileges, after_the_drop, payload_file_changes, descriptors_closed,
-         no_descriptor_is_left]
+CASES = [drops_privileges, socket_of_before, after_the_drop, payload_file_changes,
+         descriptors_closed, no_descriptor_is_left]
