@@ -127,11 +127,28 @@ static int check_memory_group(int dir, const struct pa_target *target,
 	return 0;
 }
 
+/*
+ * What a limit on mapped memory must still allow.  The tables of an attach
+ * before stay mapped, and are used again unless larger ones are asked for.
+ */
+static uint64_t address_space(const struct pa_target *target, uint64_t room)
+{
+	const struct pa_directory *d = &target->loaded;
+
+	if (target->directory && d->major == PA_IMAGE_MAJOR && d->entry &&
+	    d->state != PA_STATE_ATTACHED && d->state != PA_STATE_STARTING &&
+	    !strncmp(d->payload_version, PACKAGE_VERSION,
+		     sizeof d->payload_version))
+		return (room > d->memory_max ? room : 0) + PA_ROOM_AGAIN;
+	return room + PA_ROOM_EXTRA;
+}
+
 static int check_memory(int dir, const struct pa_target *target,
 			const struct pa_proc_status *status,
-			const char *limits, uint64_t need,
+			const char *limits, uint64_t room,
 			struct pa_diag *diag)
 {
+	const uint64_t need = address_space(target, room);
 	static const struct files files[] = {
 		{ "", "memory.max", "memory.current",
 		  { "inactive_file", "active_file" } },
@@ -159,7 +176,9 @@ static int check_memory(int dir, const struct pa_target *target,
 			       (unsigned long long)need >> 10);
 	}
 	for (int i = 0; i < 2; i++) {
-		int error = check_memory_group(dir, target, need, &files[i],
+		/* what is mapped and empty counts for nothing here */
+		int error = check_memory_group(dir, target,
+					       room + PA_ROOM_EXTRA, &files[i],
 					       diag);
 
 		if (error)
@@ -305,8 +324,7 @@ int pa_room_check(int dir, const struct pa_target *target,
 
 	if (pa_proc_read(dir, "limits", limits, sizeof limits) < 0)
 		limits[0] = 0;
-	error = check_memory(dir, target, status, limits, room + PA_ROOM_EXTRA,
-			     diag);
+	error = check_memory(dir, target, status, limits, room, diag);
 	if (!error)
 		error = check_threads(dir, target, status, limits, diag);
 	if (!error)

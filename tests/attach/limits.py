@@ -82,6 +82,28 @@ def memory_is_limited(context):
     context.note("forced: " + ", ".join(words))
 
 
+def attach_again_is_limited(context):
+    """What a payload before has mapped is used again: only the rest must fit
+    below RLIMIT_AS and RLIMIT_DATA, and larger tables anew."""
+    tool = context.tool
+    for name, key in (("AS", "VmSize"), ("DATA", "VmData")):
+        with context.target("harm.py") as target:
+            tool.attach(target, "--max-memory", "32MiB")
+            tool.detach(target)
+            target.ask("limit", name, size(target, key) + 2 * MIB)
+            refused(context, target, "no-memory-left", ["RLIMIT_" + name], "--max-memory",
+                    "33MiB")
+            for options in (["--max-memory", "32MiB"], []):
+                tool.attach(target, *options)
+                target.ask("keep", 20, 5000)
+                tool.still_served(target)
+                tool.detach(target)
+            target.ask("limit", name, size(target, key) + MIB // 4)
+            refused(context, target, "no-memory-left", ["RLIMIT_" + name])
+            context.note("forced: " + forced(context, target))
+            target.ask("limit", name, -1)
+
+
 def descriptors_are_limited(context):
     with context.target("harm.py") as target:
         before = target.ask("limit", "NOFILE", 64)
@@ -228,6 +250,6 @@ def group_is_frozen(context):
             context.finish(target)
 
 
-CASES = [memory_is_limited, descriptors_are_limited, threads_are_limited,
-         mappings_are_limited, group_memory_is_limited, group_pids_are_limited,
-         group_is_frozen]
+CASES = [memory_is_limited, attach_again_is_limited, descriptors_are_limited,
+         threads_are_limited, mappings_are_limited, group_memory_is_limited,
+         group_pids_are_limited, group_is_frozen]
