@@ -10,10 +10,11 @@
 #include "injector/diag.h"
 #include "injector/directory.h"
 #include "injector/fault.h"
+#include "injector/hurry.h"
 #include "injector/session.h"
 
 #define POLL_FIRST_NS 50000ull
-#define POLL_MAX_NS 3000000ull
+#define POLL_MAX_NS 1000000ull
 #define MAPS_EVERY 16	/* polls between two looks through all maps */
 
 /* What is known of the answer so far. */
@@ -95,10 +96,14 @@ static int wait_end(struct wait *w, struct pa_scratch *scratch,
 static int wait_stub(struct wait *w, struct pa_scratch *scratch,
 		     uint64_t *address)
 {
-	int error = wait_end(w, scratch, address);
+	struct pa_hurry before;
+	int error;
 
+	pa_hurry_begin(&before);	/* it waits for us */
+	error = wait_end(w, scratch, address);
 	if (!error)
 		pa_threads_resume(&w->session->attempt);
+	pa_hurry_end(&before);
 	return error;
 }
 

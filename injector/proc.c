@@ -160,6 +160,8 @@ int pa_proc_parse_syscall(const char *text, struct pa_proc_syscall *out)
 	out->where = out->number < 0 ? PA_PROC_IN_KERNEL : PA_PROC_IN_CALL;
 	for (int i = 0; i < 6 && out->number >= 0; i++)
 		out->args[i] = strtoull(end, &end, 16);
+	out->sp = strtoull(end, &end, 16);
+	out->pc = strtoull(end, &end, 16);
 	return 0;
 }
 
@@ -529,6 +531,17 @@ int pa_proc_read_status(int dir, const char *name, struct pa_proc_status *out)
 
 	if (n < 0)
 		return (int)n;
+	return pa_proc_parse_status(text, out) ? -ESRCH : 0;
+}
+
+int pa_proc_reread_status(int fd, struct pa_proc_status *out)
+{
+	char text[PA_PROC_TEXT];
+	ssize_t n = pread(fd, text, sizeof text - 1, 0);
+
+	if (n < 0)
+		return -errno;
+	text[n] = 0;
 	return pa_proc_parse_status(text, out) ? -ESRCH : 0;
 }
 

@@ -58,6 +58,7 @@ struct pa_proc_syscall {
 	enum pa_proc_where where;
 	long number;
 	uint64_t args[6];
+	uint64_t sp, pc;	/* 0 while it runs */
 };
 
 /* One line of /proc/PID/maps; path points into the text that was parsed. */
@@ -125,6 +126,8 @@ char *pa_proc_read_all(int dir, const char *name);
 
 int pa_proc_read_stat(int dir, const char *name, struct pa_proc_stat *out);
 int pa_proc_read_status(int dir, const char *name, struct pa_proc_status *out);
+/* The same of a file that is open already: one call. */
+int pa_proc_reread_status(int fd, struct pa_proc_status *out);
 int pa_proc_read_maps(int dir, struct pa_maps *out);
 
 #endif /* PA_INJECTOR_PROC_H */

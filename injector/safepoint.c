@@ -359,6 +359,14 @@ static bool walk_stack(struct pa_safepoint *safe, const struct pa_regs *regs)
 	return true;
 }
 
+void pa_safepoint_rehearse(struct pa_safepoint *safe, uint64_t pc, uint64_t sp)
+{
+	struct pa_regs regs;
+
+	pa_arch_guess_regs(&regs, pc, sp);
+	walk_stack(safe, &regs);
+}
+
 bool pa_safepoint_check(struct pa_safepoint *safe, const struct pa_regs *regs,
 			unsigned below)
 {

@@ -49,6 +49,10 @@ struct pa_safepoint {
 void pa_safepoint_init(struct pa_safepoint *safe, struct pa_memory *memory,
 		       struct pa_modules *modules);
 
+/* Walk the stack of a thread that seems to wait at pc and sp, so that what
+ * its check will need of code and tables has been read. */
+void pa_safepoint_rehearse(struct pa_safepoint *safe, uint64_t pc, uint64_t sp);
+
 /* Check a stopped thread.  below: bytes that will be needed below its sp. */
 bool pa_safepoint_check(struct pa_safepoint *safe, const struct pa_regs *regs,
 			unsigned below);

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -23,12 +22,17 @@
 #include <unistd.h>
 
 #include "injector/fault.h"
+#include "injector/hurry.h"
 #include "injector/proc.h"
 #include "injector/restart.h"
 #include "injector/seccomp.h"
 
 #define STOP_NS_MAX 100000000ull
+#define SPIN_NS 50000ull
 #define RESUME_NS_MAX 200000000ull
+/* Who is killed meanwhile costs the target this long a pause: threads that
+ * wait for the same lock may have to wait for the one that was stopped. */
+#define STUB_WAIT_NS 25000000ull
 #define TRACER_STACK (256u << 10)
 
 /* Ranks.  What may become late by our stop comes after what cannot. */
@@ -73,16 +77,21 @@ static unsigned rank_call(const struct pa_proc_syscall *s)
 	}
 }
 
-static unsigned rank_thread(int dir, pid_t tid)
+static int read_call(int dir, pid_t tid, struct pa_proc_syscall *s)
 {
-	struct pa_proc_syscall s;
 	char name[48], text[256];
 
 	snprintf(name, sizeof name, "task/%d/syscall", (int)tid);
-	if (pa_proc_read(dir, name, text, sizeof text) < 0 ||
-	    pa_proc_parse_syscall(text, &s))
-		return RANK_RUNNING;
-	return rank_call(&s);
+	if (pa_proc_read(dir, name, text, sizeof text) < 0)
+		return -1;
+	return pa_proc_parse_syscall(text, s);
+}
+
+static unsigned rank_thread(int dir, pid_t tid)
+{
+	struct pa_proc_syscall s;
+
+	return read_call(dir, tid, &s) ? RANK_RUNNING : rank_call(&s);
 }
 
 static int compare(const void *a, const void *b)
@@ -178,9 +187,10 @@ static bool seize(struct pa_attempt *a)
 	return false;
 }
 
-static void wait_for_child(void)
+/* Most threads stop at once: to sleep first would make it twice as long. */
+static void wait_for_child(bool spin)
 {
-	struct timespec limit = { 0, 1000000 };
+	struct timespec limit = { 0, spin ? 0 : 1000000 };
 	sigset_t set;
 
 	/* blocked by the caller; where it is ignored we only wake later */
@@ -214,7 +224,7 @@ static bool is_stop(struct pa_attempt *a, int status, bool *over)
 
 static bool interrupt(struct pa_attempt *a)
 {
-	uint64_t limit = now_ns() + STOP_NS_MAX;
+	uint64_t begun = now_ns(), now;
 
 	if (ptrace(PTRACE_INTERRUPT, a->tid, NULL, NULL)) {
 		failed_step(a, "PTRACE_INTERRUPT");
@@ -237,9 +247,10 @@ static bool interrupt(struct pa_attempt *a)
 				return false;
 			continue;
 		}
-		if (now_ns() > limit)
+		now = now_ns();
+		if (now > begun + STOP_NS_MAX)
 			break;
-		wait_for_child();
+		wait_for_child(now < begun + SPIN_NS);
 	}
 	a->outcome = PA_ATTEMPT_NO_STOP;
 	a->reason = "a thread does not stop (uninterruptible sleep or vfork)";
@@ -329,7 +340,7 @@ static uint64_t prepare(struct pa_attempt *a, enum pa_restart restart,
 	a->waits = pa_restart_is_due(restart);
 	if (a->waits) {
 		pa_restart_let_go(restart, &a->regs);
-		block->wait_ns = RESUME_NS_MAX;
+		block->wait_ns = STUB_WAIT_NS;
 		if (pa_restart_ends_always(restart, &a->regs))
 			block->after_call = pa_arch_pc(regs);
 	}
@@ -384,13 +395,11 @@ static void commit(struct pa_attempt *a, enum pa_restart restart,
 static bool filters_forbid(struct pa_attempt *a)
 {
 	struct pa_proc_status status;
-	char name[64];
 
 	if (!a->judge_filters)
 		return false;
 	/* each thread has its own, so the process's first one tells nothing */
-	snprintf(name, sizeof name, "task/%d/status", (int)a->tid);
-	if (pa_proc_read_status(a->dir, name, &status))
+	if (pa_proc_reread_status(a->status, &status))
 		return true;
 	if (status.seccomp == 1)
 		a->what = "anything in one of its threads (strict mode)";
@@ -449,22 +458,14 @@ static bool resume(struct pa_attempt *a)
 	return where != PA_STUB_INSIDE;
 }
 
-/* On busy cores the stop would last until we are scheduled again.  Where we
- * may not, it is only slower; the thread ends before anybody minds. */
-static void hurry(void)
-{
-	struct sched_param first = { .sched_priority = 1 };
-
-	pthread_setschedparam(pthread_self(), SCHED_FIFO, &first);
-}
-
 static void *resume_tracer(void *argument)
 {
 	struct pa_attempt *a = argument;
 	const struct timespec pause = { 0, 20000 };
 	uint64_t limit = now_ns() + RESUME_NS_MAX;
+	struct pa_hurry before;
 
-	hurry();
+	pa_hurry_begin(&before);	/* the thread ends as it is */
 	while (seize(a) && interrupt(a) && !resume(a) && now_ns() < limit)
 		nanosleep(&pause, NULL);
 	return NULL;
@@ -473,16 +474,17 @@ static void *resume_tracer(void *argument)
 static void *tracer(void *argument)
 {
 	struct pa_attempt *a = argument;
-	uint64_t before;
+	struct pa_hurry before;
+	uint64_t begun;
 
-	hurry();
+	pa_hurry_begin(&before);	/* the thread ends as it is */
 	if (!seize(a))
 		return NULL;
-	before = now_ns();
+	begun = now_ns();
 	if (interrupt(a)) {
 		look_and_commit(a);
 		a->stopped = true;
-		a->stopped_ns = now_ns() - before;
+		a->stopped_ns = now_ns() - begun;
 	}
 	return NULL;
 }
@@ -503,8 +505,19 @@ static int run_tracer(void *(*routine)(void *), struct pa_attempt *attempt)
 	return error;
 }
 
+/* Walk the stack of a thread that waits, before it is stopped: what is read
+ * on the way is at hand then. */
+static void rehearse(struct pa_attempt *a)
+{
+	struct pa_proc_syscall s;
+
+	if (!read_call(a->dir, a->tid, &s) && s.where == PA_PROC_IN_CALL)
+		pa_safepoint_rehearse(a->safe, s.pc, s.sp);
+}
+
 void pa_threads_attempt(struct pa_attempt *attempt)
 {
+	char name[48];
 	int error;
 
 	attempt->outcome = PA_ATTEMPT_FAILED;
@@ -513,7 +526,12 @@ void pa_threads_attempt(struct pa_attempt *attempt)
 	attempt->stopped = false;
 	attempt->stopped_ns = 0;
 	attempt->waits = false;
+	rehearse(attempt);
+	snprintf(name, sizeof name, "task/%d/status", (int)attempt->tid);
+	attempt->status = openat(attempt->dir, name, O_RDONLY | O_CLOEXEC);
 	error = run_tracer(tracer, attempt);
+	if (attempt->status >= 0)
+		close(attempt->status);
 	if (error) {
 		attempt->error = error;
 		attempt->what = "starting a thread of our own";

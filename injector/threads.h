@@ -61,6 +61,7 @@ struct pa_attempt {
 	const char *what;		/* the step that failed */
 	bool stopped;			/* the thread was stopped */
 	uint64_t stopped_ns;		/* upper bound of how long */
+	int status;			/* its status file, -1: not open */
 	/* if committed: what pa_threads_resume() hands back */
 	bool waits;			/* the stub will wait for it */
 	struct pa_regs regs;
@@ -74,7 +75,7 @@ void pa_threads_attempt(struct pa_attempt *attempt);
  * The stub of a committed attempt has ended, or is about to: where the thread
  * was in a system call, stop it once more, in the stub, and let the kernel go
  * on with that call as if nothing had been.  Bounded by 0.2 s; whatever fails
- * here, or if we die before, the stub does without.
+ * here, the stub waits no longer than for 25 ms, and does without.
  */
 void pa_threads_resume(struct pa_attempt *attempt);
 

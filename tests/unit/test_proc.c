@@ -113,8 +113,12 @@ static void test_syscall(void **state)
 	assert_int_equal(s.number, 232);
 	assert_int_equal(s.args[3], 0xffffffff);
 	assert_int_equal(s.args[5], 8);
-	assert_int_equal(pa_proc_parse_syscall("-1 0x7ffc0 0x7f10\n", &s), 0);
+	assert_int_equal(s.sp, 0x7ffc0);
+	assert_int_equal(s.pc, 0x7f10);
+	assert_int_equal(pa_proc_parse_syscall("-1 0x7ffc1 0x7f11\n", &s), 0);
 	assert_int_equal(s.where, PA_PROC_IN_KERNEL);
+	assert_int_equal(s.sp, 0x7ffc1);
+	assert_int_equal(s.pc, 0x7f11);
 	assert_int_equal(pa_proc_parse_syscall("", &s), -1);
 	assert_int_equal(pa_proc_parse_syscall("1 0x", &s), 0);
 }
