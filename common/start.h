@@ -38,6 +38,12 @@ struct pa_options {
 	 * server thread unmaps it.  0 = none. */
 	uint64_t scratch;
 	uint64_t scratch_size;
+	/* The file that the payload was loaded from: address of its name, its
+	 * device and inode.  pa_start removes the name if it is that file
+	 * still, since who made it may be dead by now.  0 = none. */
+	uint64_t file;
+	uint64_t file_device;
+	uint64_t file_inode;
 };
 
 /*

@@ -470,6 +470,11 @@ static int place_payload(struct pa_session *s)
 	error = pa_place_copy(&s->place, s->dir, s->target, s->diag);
 	if (!error) {
 		memcpy(s->block.path, s->place.path, sizeof s->place.path);
+		/* as the stub's copy of the block has it */
+		s->block.options.file = s->block.scratch + PA_SCRATCH_BLOCK +
+			offsetof(struct pa_block, path);
+		s->block.options.file_device = s->place.device;
+		s->block.options.file_inode = s->place.inode;
 		pa_session_step(s, "payload copied to %s", s->place.path);
 		return 0;
 	}
@@ -560,7 +565,7 @@ int pa_attach(const struct pa_target *target,
 		.diag = diag,
 		.dir = -1,
 		.mem = -1,
-		.place = { .source = -1, .directory = -1 },
+		.place = { .source = -1, .directory = -1, .file = -1 },
 	};
 	int error;
 

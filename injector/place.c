@@ -6,11 +6,13 @@
  */
 #include "injector/place.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -23,6 +25,11 @@
 
 #define PAYLOAD_MAX (64 << 20)
 #define SPARE_BYTES (1u << 20)
+#define SWEEP_MAX 10000		/* names looked at in one directory */
+#define MAKE_TURNS 5
+#define NAME_BEGIN ".pyattach-"
+#define NAME_DIGITS 32u
+#define NAME_END ".so"
 #define OVERFLOW_UID 65534u	/* of the kernel, unless set otherwise */
 
 static const char *const candidates[] = {
@@ -36,7 +43,7 @@ int pa_place_open(struct pa_place *place, const char *payload,
 	const char *why;
 
 	memset(place, 0, sizeof *place);
-	place->directory = -1;
+	place->directory = place->file = -1;
 	place->source = open(payload, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (place->source < 0)
 		return pa_fail(diag, PA_E_PAYLOAD_MISSING,
@@ -180,15 +187,15 @@ int pa_place_fill(const struct pa_place *place, int fd)
 
 static int make_name(char *name, size_t size)
 {
-	uint8_t random[16];
+	uint8_t random[NAME_DIGITS / 2];
 	size_t n;
 
 	if (getrandom(random, sizeof random, 0) != sizeof random)
 		return -1;
-	n = snprintf(name, size, ".pyattach-");
+	n = snprintf(name, size, NAME_BEGIN);
 	for (size_t i = 0; i < sizeof random; i++)
 		n += snprintf(name + n, size - n, "%02x", random[i]);
-	snprintf(name + n, size - n, ".so");
+	snprintf(name + n, size - n, NAME_END);
 	return 0;
 }
 
@@ -213,29 +220,108 @@ static bool finish_copy(struct pa_place *place, int fd, uid_t uid, gid_t gid)
 	return !fchown(fd, uid, gid) || uid == geteuid();
 }
 
+/*
+ * A new file with a name of its own; a descriptor or -1 with errno.  It is
+ * locked as long as we live; who swept it away in the moment before has the
+ * lock, or has unlinked it.
+ */
+static int make_file(int directory, char *name, size_t size, int flags,
+		     mode_t mode)
+{
+	for (int turn = 0; turn < MAKE_TURNS; turn++) {
+		struct stat st;
+		int fd;
+
+		if (make_name(name, size))
+			break;
+		fd = openat(directory, name, flags | O_CREAT | O_EXCL |
+			    O_NOFOLLOW | O_CLOEXEC, mode);
+		if (fd < 0) {
+			name[0] = 0;
+			return -1;
+		}
+		/* a file system without locks is none to be swept either */
+		if ((!flock(fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK) &&
+		    !fstat(fd, &st) && st.st_nlink)
+			return fd;
+		unlinkat(directory, name, 0);
+		close(fd);
+	}
+	name[0] = 0;
+	errno = EAGAIN;
+	return -1;
+}
+
 /* Make the file in place->directory; NULL, or why not. */
 static const char *make_copy(struct pa_place *place, uid_t uid, gid_t gid)
 {
-	const char *why = NULL;
+	struct stat st;
+
+	place->file = make_file(place->directory, place->name,
+				sizeof place->name, O_WRONLY, 0500);
+	if (place->file < 0 || !finish_copy(place, place->file, uid, gid))
+		return strerror(errno);
+	if (!is_ours(place->file, place->size, uid) ||
+	    fstat(place->file, &st))
+		return "the copy is not what was written";
+	place->device = st.st_dev;
+	place->inode = st.st_ino;
+	return NULL;
+}
+
+/* ---- what others have left ---- */
+
+static bool is_our_name(const char *name)
+{
+	const char *digits = name + strlen(NAME_BEGIN);
+
+	return !strncmp(name, NAME_BEGIN, strlen(NAME_BEGIN)) &&
+	       strspn(digits, "0123456789abcdef") == NAME_DIGITS &&
+	       !strcmp(digits + NAME_DIGITS, NAME_END);
+}
+
+static bool is_left(const struct stat *st, uid_t user, uid_t other)
+{
+	return S_ISREG(st->st_mode) && st->st_nlink == 1 &&
+	       (st->st_uid == user || st->st_uid == other);
+}
+
+static void sweep_one(int directory, const char *name, uid_t user, uid_t other)
+{
+	struct stat st, now;
 	int fd;
 
-	if (make_name(place->name, sizeof place->name))
-		return "no random name";
-	fd = openat(place->directory, place->name,
-		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-		    0500);
-	if (fd < 0) {
-		place->name[0] = 0;
-		return strerror(errno);
-	}
-	if (!finish_copy(place, fd, uid, gid))
-		why = strerror(errno);
-	else if (!is_ours(fd, place->size, uid))
-		why = "the copy is not what was written";
-	if (close(fd) && !why)
-		why = strerror(errno);
-	return why;
+	if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) ||
+	    !is_left(&st, user, other))
+		return;
+	fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
+				     O_NOCTTY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (!flock(fd, LOCK_EX | LOCK_NB) && !fstat(fd, &st) &&
+	    is_left(&st, user, other) &&
+	    !fstatat(directory, name, &now, AT_SYMLINK_NOFOLLOW) &&
+	    now.st_dev == st.st_dev && now.st_ino == st.st_ino)
+		unlinkat(directory, name, 0);
+	close(fd);
 }
+
+void pa_place_sweep(int directory, uid_t user, uid_t other)
+{
+	int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	for (int i = 0; list && i < SWEEP_MAX && (entry = readdir(list)); i++)
+		if (is_our_name(entry->d_name))
+			sweep_one(directory, entry->d_name, user, other);
+	if (list)
+		closedir(list);
+	else if (fd >= 0)
+		close(fd);
+}
+
+/* ---- which directory ---- */
 
 /* Whose file it is to be, and where. */
 struct owner {
@@ -254,6 +340,8 @@ static const char *try_directory(struct pa_place *place, int root,
 		return strerror(errno);
 	why = directory_unfit(place->directory, place->size, owner->uid,
 			      owner->inner_root);
+	if (!why)
+		pa_place_sweep(place->directory, owner->uid, geteuid());
 	if (!why && owner->copy)
 		why = make_copy(place, owner->uid, owner->gid);
 	if (why) {
@@ -321,10 +409,8 @@ int pa_place_script(struct pa_place *place, int dir,
 
 	if (error)
 		return error;
-	if (make_name(place->script, sizeof place->script))
-		return pa_fail(diag, PA_E_NO_PLACE, "no random name");
-	fd = openat(place->directory, place->script,
-		    O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = make_file(place->directory, place->script, sizeof place->script,
+		       O_RDWR, 0600);
 	if (fd >= 0 && (target->uid == geteuid() ||
 			!fchown(fd, target->uid, gid)) &&
 	    is_ours(fd, 0, target->uid)) {
@@ -348,8 +434,10 @@ void pa_place_remove(struct pa_place *place)
 	if (place->script[0])
 		unlinkat(place->directory, place->script, 0);
 	place->name[0] = place->script[0] = 0;
+	if (place->file >= 0)
+		close(place->file);
 	close(place->directory);
-	place->directory = -1;
+	place->directory = place->file = -1;
 }
 
 void pa_place_close(struct pa_place *place)

@@ -5,11 +5,14 @@
  * The copy lies below the target's own root, under an unpredictable name, is
  * made exclusively, follows no link, belongs to the target's user and is
  * removed as soon as it is loaded.  The installed file is never mapped.
+ * Where we are killed before, the payload removes it when it is loaded, or
+ * else the next attach: what nobody holds a lock on is nobody's any more.
  */
 #ifndef PA_INJECTOR_PLACE_H
 #define PA_INJECTOR_PLACE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -20,6 +23,8 @@
 struct pa_place {
 	int source;		/* the installed payload, open to be read */
 	off_t size;		/* its size */
+	int file;		/* the copy, locked while we live, or -1 */
+	uint64_t device, inode;	/* of the copy */
 	int directory;		/* where the copy lies, -1 = nowhere */
 	char name[64];		/* its name there */
 	char path[PA_PLACE_PATH];	/* as the target names it */
@@ -32,8 +37,9 @@ struct pa_place {
 int pa_place_open(struct pa_place *place, const char *payload,
 		  struct pa_diag *diag);
 
-/* Copy it to a directory of the target, whose /proc/PID is `dir`.
- * PA_E_NO_PLACE: none will do. */
+/* Copy it to a directory of the target, whose /proc/PID is `dir`, and remove
+ * what attaches that were killed have left there.  PA_E_NO_PLACE: none will
+ * do. */
 int pa_place_copy(struct pa_place *place, int dir,
 		  const struct pa_target *target, struct pa_diag *diag);
 
@@ -52,6 +58,10 @@ bool pa_place_is_trusted(const struct stat *st, uid_t user, uid_t root,
 
 /* Copy it into a descriptor (a memfd of the target); 0 or -1 with errno. */
 int pa_place_fill(const struct pa_place *place, int fd);
+
+/* Remove what attaches that were killed have left in a directory: files of
+ * these users under a name such as ours, on which nobody has a lock. */
+void pa_place_sweep(int directory, uid_t user, uid_t other);
 
 /* Remove the copy and the script, if there are such. */
 void pa_place_remove(struct pa_place *place);

@@ -140,6 +140,10 @@ static const char script_head[] =
 	"        kind = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_uint32, ctypes.c_char_p)\n"
 	"        if library:\n"
 	"            start = ('" PA_START_SYMBOL "', ctypes.PyDLL(library))\n"
+	"            try:\n"
+	"                os.unlink(library)\n"
+	"            except OSError:\n"
+	"                pass\n"
 	"        code = kind(start)(%u, bytes.fromhex(options))\n"
 	"        error = '' if code > 0 else '=%%d' %% code\n"
 	"    except Exception as e:\n"
@@ -278,7 +282,9 @@ int pa_remote_load(struct pa_session *session)
 	uint64_t address = 0;
 	int fd, error;
 
+	/* there is no stub, so no memory of it */
 	session->block.options.scratch = session->block.options.scratch_size = 0;
+	session->block.options.file = 0;
 	if (!find(session, &v.remote, &why))
 		return pa_fail(session->diag, PA_E_NO_REMOTE,
 			       "process %d: %s", session->target->pid, why);

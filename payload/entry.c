@@ -88,6 +88,17 @@ static void announce(struct pa_directory *d)
 	__atomic_store_n(&d->start_ticket, options.ticket, __ATOMIC_RELEASE);
 }
 
+/* Is that name needed no more?  Only ever the very file. */
+static void remove_file(const struct pa_options *o)
+{
+	const char *name = (const char *)o->file;
+	struct stat st;
+
+	if (name && pa_lstat(name, &st) == 0 && S_ISREG(st.st_mode)
+	    && st.st_dev == o->file_device && st.st_ino == o->file_inode)
+		unlink(name);
+}
+
 EXPORT int64_t pa_start(uint32_t version, const struct pa_options *given)
 {
 	struct pa_directory *d;
@@ -98,6 +109,7 @@ EXPORT int64_t pa_start(uint32_t version, const struct pa_options *given)
 		return PA_E_OTHER_VERSION;
 	memcpy(&copy, given, given->size < sizeof copy ? given->size
 	       : sizeof copy);
+	remove_file(&copy);
 	if (!options_good(&copy))
 		return PA_E_SETUP_FAILED;
 	if (!pa_life_claim())

@@ -3,6 +3,7 @@
 of tests/fault/targets, and the check of what must hold after every fault."""
 import contextlib
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -39,14 +40,15 @@ class Faults:
         require(os.path.exists(path), "not built (make check TESTS=): " + path)
         return path
 
-    def run(self, target, fault=None, env=None, payload=None, rate="64KiB", timeout="5s"):
+    def run(self, target, fault=None, env=None, payload=None, rate="64KiB", timeout="5s",
+            options=()):
         """Attach with a fault; the subprocess's result."""
         environment = dict(os.environ, **(env or {}))
         if fault:
             environment["PA_FAULT"] = fault
         command = [self.program, "attach", str(target.pid), "--payload",
                    payload or self.context.tool.payload, "--rate", rate, "--timeout", timeout,
-                   "--format", "json"]
+                   "--format", "json"] + list(options)
         try:
             return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, timeout=30, env=environment)
@@ -79,6 +81,12 @@ class Faults:
                     numbers = struct.unpack_from("<IIIIiI32I", data, at + 16)
                     return numbers[5], dict(zip(PAYLOAD_POINTS, numbers[6:]))
         return None
+
+
+def placed(context, said):
+    """The file for the payload, as the tool tells it under -v; or None."""
+    found = re.search(r"payload copied to (\S+)\n", said.decode())
+    return context.row.inside(found.group(1)) if found else None
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 
-from fault_context import Faults, after_fault, beats_on, fault_target
+from fault_context import Faults, after_fault, beats_on, fault_target, placed
 from process import require, require_equal
 from wider import LIBRARIES, MALLOCS, loads
 
@@ -23,13 +23,18 @@ class Toll:
     def __init__(self):
         self.kills = self.killed = self.attached = self.deaths = self.hangs = 0
         self.wrong = []
+        self.files = set()	# for the payload, still there after a kill
         self.gap = 0.0
 
     def __str__(self):
         return ("%d attaches, %d killed, %d came up all the same; %d deaths, %d hangs, "
-                "%d wrong results, worst gap %.1f ms" % (
+                "%d wrong results, %d files left to the next attach, worst gap %.1f ms" % (
                     self.kills, self.killed, self.attached, self.deaths, self.hangs,
-                    len(self.wrong), self.gap * 1e3))
+                    len(self.wrong), len(self.files), self.gap * 1e3))
+
+    def note_file(self, context, path):
+        if path and os.path.exists(path):
+            self.files.add(path)
 
 
 def at_a_step(context, faults, target):
@@ -38,17 +43,29 @@ def at_a_step(context, faults, target):
     fault = "%s:%d:%s" % (name, random.randint(1, STEPS[name]),
                           random.choice(("before", "after")))
     unsafe = {"PA_FAULT_UNSAFE": str(random.choice((0, 0, 1, 3)))}
-    return faults.run(target, fault, unsafe).returncode
+    done = faults.run(target, fault, unsafe, options=["-v"])
+    return done.returncode, placed(context, done.stderr)
 
 
 def at_a_moment(context, faults, target):
     command = subprocess.Popen(
         [faults.program, "attach", str(target.pid), "--payload", context.tool.payload,
-         "--rate", "64KiB"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL)
+         "--rate", "64KiB", "-v"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE)
     time.sleep(context.random.uniform(0, 0.015))	# the random moment itself
     command.kill()
-    return command.wait()
+    said = command.communicate()[1]
+    return command.returncode, placed(context, said)
+
+
+def sweeps(context, faults, target, toll):
+    """The next attach removes the files of those that were killed."""
+    done = faults.run(target, options=["-v"])
+    require_equal(done.returncode, 0, "an attach after the kills: %s" % done.stderr)
+    if placed(context, done.stderr):
+        left = [path for path in toll.files if os.path.exists(path)]
+        require(not left, "files of killed tools that are still there", left)
+    after_fault(context, target)
 
 
 def kill_in(context, kind, kills, toll, **how_made):
@@ -59,9 +76,12 @@ def kill_in(context, kind, kills, toll, **how_made):
         for number in range(kills):
             how = at_a_step if context.random.random() < 0.5 else at_a_moment
             toll.kills += 1
-            toll.killed += how(context, faults, target) == -9
+            status, path = how(context, faults, target)
+            toll.killed += status == -9
             toll.attached += after_fault(context, target,
                                          plain if number == kills - 1 else None)
+            toll.note_file(context, path)
+        sweeps(context, faults, target, toll)
         beats_on(target)
         wrong = target.ask("wrong")
         toll.wrong += wrong

@@ -5,13 +5,15 @@ an error has its word and status."""
 import errno
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import tempfile
 
 from fault_context import (FAIL, KILL_TOOL, PAYLOAD_POINTS, Faults, after_fault, beats_on,
-                           fault_target)
-from process import require, require_equal
+                           fault_target, placed)
+from process import require, require_equal, state, wait_until
 
 # What may be said where a call of the payload fails every time.
 WORDS = {
@@ -114,6 +116,72 @@ def first_loads(context):
                     require_equal(target.ask("wrong"), [], "wrong results")
 
 
+def files_of_the_dead(context):
+    """A tool that is killed leaves no file behind: from the commit on the
+    payload removes it, before it the next attach does, and never that of a
+    tool that still lives."""
+    faults = Faults(context)
+    early = ["ptrace:%d:%s" % (n, how) for n in (1, 2, 3) for how in ("before", "after")]
+    early += ["sendfile:1:after", "fchmod:1:before"]
+    left = []
+    for fault in early:
+        with fault_target(context, "many.py") as target:
+            done = faults.run(target, fault, options=["-v"])
+            path = placed(context, done.stderr)
+            if path is None:	# it died while it made the file
+                require_equal(done.returncode, -9, "the tool's end")
+            elif os.path.exists(path):
+                left.append(path)
+            after_fault(context, target)
+    require(left, "no tool died with a file of its own")
+    with fault_target(context, "many.py") as target:
+        require_equal(faults.run(target).returncode, 0, "an attach")
+        require(not [p for p in left if os.path.exists(p)], "files that are still there", left)
+        after_fault(context, target)
+    # PTRACE_DETACH is the last call of a good attach before it waits
+    with fault_target(context, "many.py") as target:
+        done = faults.run(target, env={"PA_FAULT_COUNTS": "/dev/stderr"})
+        last = int(re.search(rb"ptrace (\d+)", done.stderr).group(1))
+        after_fault(context, target)
+    for fault in ("ptrace:%d:after" % last, "nanosleep:1:before", "nanosleep:1:after"):
+        with fault_target(context, "many.py") as target:
+            done = faults.run(target, fault, options=["-v"])
+            path = placed(context, done.stderr)
+            require(path, "the file is not named", done.stderr)
+            if after_fault(context, target):
+                require(not os.path.exists(path), "the payload has not removed it", fault)
+
+
+def sweeping_spares_the_living(context):
+    """Two tools, one of them held while its file is there: the other one's
+    attach to another process leaves that file alone."""
+    faults = Faults(context)
+    with fault_target(context, "many.py") as one, fault_target(context, "many.py") as other:
+        command = [faults.program, "attach", str(one.pid), "--payload", context.tool.payload,
+                   "-v", "--timeout", "20s"]
+        held = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE,
+                                env=dict(os.environ, PA_FAULT="ptrace:1:stop"))
+        try:
+            line = b""
+            while b"payload copied to" not in line:
+                line = held.stderr.readline()
+                require(line, "the tool ended early")
+            path = context.row.inside(line.split()[-1].decode())
+            wait_until(lambda: state(held.pid) == "T", 10, "the tool to be held")
+            require_equal(faults.run(other).returncode, 0, "the other attach")
+            require(os.path.exists(path), "the file of a living tool is gone")
+            held.send_signal(signal.SIGCONT)
+            held.communicate(timeout=30)
+            require_equal(held.returncode, 0, "the tool that was held")
+        finally:
+            held.kill()
+            held.wait()
+        require(not os.path.exists(path), "the file is still there")
+        for target in (one, other):
+            require(after_fault(context, target), "it was attached")
+
+
 def payload_counts(context, faults, directory):
     with fault_target(context, "many.py") as target:
         done = faults.run(target, payload=faults.armed_payload(directory, 0, 0, 0))
@@ -207,4 +275,5 @@ def low_slots_taken(context):
 
 # The tool does the same everywhere: one row will do.
 ONCE = ["tool_points", "first_loads"]
-CASES = [payload_points, tool_points, first_loads, low_slots_taken]
+CASES = [payload_points, tool_points, first_loads, files_of_the_dead,
+         sweeping_spares_the_living, low_slots_taken]
