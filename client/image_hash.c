@@ -30,6 +30,10 @@ uint16_t pa_image_check(const struct pa_live *live)
 
 #ifdef HAVE_SHUFFLE
 
+/* Vectors in an array stay in registers only where its loops are unrolled,
+ * which the compiler does not do at -O2. */
+#define UNROLLED _Pragma("GCC unroll 8")
+
 #define WIDTH 8u		/* records in a vector */
 #define GROUPS (PA_CHECKS / WIDTH)
 
@@ -51,17 +55,17 @@ static inline void transpose(vector v[WIDTH])
 {
 	vector a[WIDTH], b[WIDTH];
 
-	for (unsigned k = 0; k < 4; k++) {
+	UNROLLED for (unsigned k = 0; k < 4; k++) {
 		a[2 * k] = LOW1(v[2 * k], v[2 * k + 1]);
 		a[2 * k + 1] = HIGH1(v[2 * k], v[2 * k + 1]);
 	}
-	for (unsigned k = 0; k < 8; k += 4) {
+	UNROLLED for (unsigned k = 0; k < 8; k += 4) {
 		b[k] = LOW2(a[k], a[k + 2]);
 		b[k + 1] = HIGH2(a[k], a[k + 2]);
 		b[k + 2] = LOW2(a[k + 1], a[k + 3]);
 		b[k + 3] = HIGH2(a[k + 1], a[k + 3]);
 	}
-	for (unsigned k = 0; k < 4; k++) {
+	UNROLLED for (unsigned k = 0; k < 4; k++) {
 		v[2 * k] = LOW4(b[k], b[k + 4]);
 		v[2 * k + 1] = HIGH4(b[k], b[k + 4]);
 	}
@@ -71,7 +75,7 @@ static inline void transpose(vector v[WIDTH])
 static inline void load(const struct pa_live *live, size_t from,
 			vector v[WIDTH])
 {
-	for (unsigned k = 0; k < WIDTH; k++)
+	UNROLLED for (unsigned k = 0; k < WIDTH; k++)
 		memcpy(&v[k], (const char *)&live[k] + from, sizeof v[k]);
 	transpose(v);
 }
@@ -91,10 +95,10 @@ static void check_all(const struct pa_live *live, uint16_t checks[PA_CHECKS])
 						   sizeof(vector))) / 2;
 			from = sizeof *live - sizeof(vector);
 		}
-		for (unsigned g = 0; g < GROUPS; g++)
+		UNROLLED for (unsigned g = 0; g < GROUPS; g++)
 			load(live + g * WIDTH, from, column[g]);
-		for (unsigned k = first; k < WIDTH; k++)
-			for (unsigned g = 0; g < GROUPS; g++) {
+		UNROLLED for (unsigned k = first; k < WIDTH; k++)
+			UNROLLED for (unsigned g = 0; g < GROUPS; g++) {
 				hash[g] = (hash[g] ^ (column[g][k] & 0xff)) *
 					(uint16_t)PRIME;
 				hash[g] = (hash[g] ^ (column[g][k] >> 8)) *

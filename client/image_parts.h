@@ -11,7 +11,7 @@
 #define PA_IMAGE_RATE_MAX ((uint64_t)1 << 40)
 
 /* So many checks are made at a time. */
-#define PA_CHECKS 16u
+#define PA_CHECKS 32u
 
 /* What `check` of each of n <= PA_CHECKS records must be. */
 void pa_image_checks(const struct pa_live *live, uint64_t n,

@@ -203,11 +203,15 @@ static int compare_rows(const void *left, const void *right, void *context)
 static void finish_row(const struct pa_report *report, struct pa_row *row)
 {
 	row->sum = pa_tally_sum(&row->tally);
-	row->bytes = pa_estimate_bytes(&row->sum, report->rate_max);
-	row->objects = pa_estimate_objects(&row->sum, report->rate_max);
 	row->share = report->total_sum.bytes > 0 ?
 		row->sum.bytes / report->total_sum.bytes : 0;
 	row->age_ns = pa_tally_age_ns(&row->tally);
+}
+
+static void show_row(const struct pa_report *report, struct pa_row *row)
+{
+	row->bytes = pa_estimate_bytes(&row->sum, report->rate_max);
+	row->objects = pa_estimate_objects(&row->sum, report->rate_max);
 }
 
 /* Sorted rows: which are shown, and what the others add up to. */
@@ -222,6 +226,7 @@ static void cut_rows(struct pa_report *report)
 
 		if (row.sum.bytes >= (double)q->min_size &&
 		    (!q->limit || shown < q->limit)) {
+			show_row(report, &row);
 			report->rows[i] = report->rows[shown];
 			report->rows[shown++] = row;
 		} else {

@@ -57,7 +57,7 @@ struct pa_row {
 	struct pa_tally tally;		/* while images are added */
 	struct pa_sum sum;		/* in the end */
 	uint64_t oldest_ns;		/* age of the oldest sample */
-	struct pa_estimate bytes, objects;
+	struct pa_estimate bytes, objects;	/* of a row that is shown */
 	double share;			/* of the totals' bytes, 0 .. 1 */
 	uint64_t age_ns;		/* mean, weighted by bytes */
 };

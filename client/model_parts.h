@@ -1,25 +1,31 @@
 /* SPDX-License-Identifier: MIT
  *
- * What model.c, model_sites.c and model_rows.c share; nobody else includes it.
+ * What model.c, model_sites.c, model_rows.c and model_live.c share; nobody else includes it.
  */
 #ifndef PA_CLIENT_MODEL_PARTS_H
 #define PA_CLIENT_MODEL_PARTS_H
 
 #include "client/model.h"
 
+/* What a row stands for, as in struct pa_row. */
+struct pa_key {
+	uint32_t special, file, function, line, first_line, step, number;
+};
+
 /* What the sites of one image are in the report's numbers. */
 struct pa_sites {
-	struct pa_row *keys;	/* by site */
+	struct pa_key *keys;	/* by site */
 	bool *wanted;		/* by site: passes include and exclude */
-	uint32_t *steps;	/* by node */
-	uint32_t *calls;	/* by frame */
-	uint32_t *rows;		/* by site: number of its row + 1, or 0 */
 };
 
 /* 0 or PA_E_FAILED; free in any case. */
 int pa_sites_init(struct pa_sites *sites, struct pa_report *report,
 		  const struct pa_image *image);
 void pa_sites_free(struct pa_sites *sites);
+
+/* The row with a key, made if need be; NULL without memory.  Rows move when one
+ * is made. */
+struct pa_row *pa_rows_find(struct pa_report *report, const struct pa_key *key);
 
 /* Add the samples of an image to their rows.  0 or PA_E_FAILED. */
 int pa_rows_add_live(struct pa_report *report, const struct pa_image *image,

@@ -14,65 +14,70 @@ void pa_sites_free(struct pa_sites *sites)
 {
 	free(sites->keys);
 	free(sites->wanted);
-	free(sites->steps);
-	free(sites->calls);
-	free(sites->rows);
 }
 
-/* The number of a name of the image.  Frames share their strings, so each is
- * looked up once: `known` has number + 1 by a quarter of the offset. */
+/* Numbers that were looked up already, plus 1. */
+struct known {
+	uint32_t *names;	/* by a quarter of the offset */
+	uint32_t *calls;	/* by frame */
+	uint32_t *steps;	/* by node; NULL where stacks are not wanted */
+};
+
+/* The number of a name of the image.  Frames share their strings. */
 static uint32_t name_number(struct pa_report *report,
 			    const struct pa_image *image, uint32_t offset,
-			    uint32_t *known)
+			    struct known *known)
 {
 	uint32_t n, number;
 	const char *bytes;
 
-	if (!(offset % 4) && known[offset / 4])
-		return known[offset / 4] - 1;
+	if (!(offset % 4) && known->names[offset / 4])
+		return known->names[offset / 4] - 1;
 	bytes = pa_image_string(image, offset, &n);
 	number = pa_names_add(&report->names, bytes, n);
 	if (!(offset % 4) && number != UINT32_MAX)
-		known[offset / 4] = number + 1;
+		known->names[offset / 4] = number + 1;
 	return number;
 }
 
-static int add_calls(struct pa_report *report, const struct pa_image *image,
-		     uint32_t *calls)
+static uint32_t call_number(struct pa_report *report,
+			    const struct pa_image *image, uint32_t index,
+			    struct known *known)
 {
-	uint32_t *known = calloc(image->n_strings / 4 + 1, sizeof *known);
-	int err = known ? 0 : PA_E_FAILED;
+	const struct pa_frame *frame = &image->frames[index];
+	uint32_t number = UINT32_MAX;
+	struct pa_call call;
 
-	for (uint64_t i = 0; !err && i < image->n_frames; i++) {
-		const struct pa_frame *frame = &image->frames[i];
-		struct pa_call call = {
-			name_number(report, image, frame->file, known),
-			name_number(report, image, frame->function, known),
-			frame->line, frame->first_line,
-		};
-
-		calls[i] = UINT32_MAX;
-		if (call.file != UINT32_MAX && call.function != UINT32_MAX)
-			calls[i] = pa_names_add_call(&report->names, call);
-		if (calls[i] == UINT32_MAX)
-			err = PA_E_FAILED;
-	}
-	free(known);
-	return err;
+	if (known->calls[index])
+		return known->calls[index] - 1;
+	call = (struct pa_call){
+		name_number(report, image, frame->file, known),
+		name_number(report, image, frame->function, known),
+		frame->line, frame->first_line,
+	};
+	if (call.file != UINT32_MAX && call.function != UINT32_MAX)
+		number = pa_names_add_call(&report->names, call);
+	if (number != UINT32_MAX)
+		known->calls[index] = number + 1;
+	return number;
 }
 
+/* Every stack of the image: a parent comes before what it called. */
 static int add_steps(struct pa_report *report, const struct pa_image *image,
-		     const uint32_t *calls, uint32_t *steps)
+		     struct known *known)
 {
-	steps[0] = 0;
+	known->steps[0] = 1;
 	for (uint64_t i = 1; i < image->n_nodes; i++) {
 		const struct pa_node *node = &image->nodes[i];
+		uint32_t call = call_number(report, image, node->frame, known);
+		uint32_t step = UINT32_MAX;
 
-		steps[i] = pa_names_add_step(&report->names,
-					     steps[node->parent],
-					     calls[node->frame]);
-		if (steps[i] == UINT32_MAX)
+		if (call != UINT32_MAX)
+			step = pa_names_add_step(&report->names,
+				known->steps[node->parent] - 1, call);
+		if (step == UINT32_MAX)
 			return PA_E_FAILED;
+		known->steps[i] = step + 1;
 	}
 	return 0;
 }
@@ -128,7 +133,7 @@ static uint32_t special_of(const struct pa_image *image, uint32_t site)
 }
 
 /* The part of a row's key that its site decides. */
-static void fill_key(const struct pa_report *report, struct pa_row *key,
+static void fill_key(const struct pa_report *report, struct pa_key *key,
 		     const struct pa_call *call, uint32_t step)
 {
 	switch (report->question.group_by) {
@@ -154,51 +159,71 @@ static void fill_key(const struct pa_report *report, struct pa_row *key,
 	}
 }
 
-static void add_sites(struct pa_report *report, const struct pa_image *image,
-		      struct pa_sites *sites)
+static void add_key(struct pa_report *report, const struct pa_image *image,
+		    uint32_t site, uint32_t special, const struct pa_call *call,
+		    uint32_t step, struct pa_key *key)
 {
-	for (uint64_t i = 0; i < image->n_sites; i++) {
-		uint32_t special = special_of(image, (uint32_t)i);
-		uint32_t step = sites->steps[image->sites[i].node];
-		const struct pa_call *call = &report->names.calls[
-			special ? 0 : report->names.steps[step].call];
-		struct pa_row *key = &sites->keys[i];
-
-		sites->wanted[i] = site_wanted(report, call, special);
-		if (report->question.group_by == PA_BY_THREAD)
-			continue;
-		if (report->question.group_by == PA_BY_DOMAIN) {
-			/* The fixed sites mix domains; a live sample
-			 * knows its own. */
-			key->number = image->sites[i].domain;
-			if (i < PA_SITE_FIRST &&
-			    report->question.of == PA_OF_ALLOCATED)
-				key->special = special;
-			continue;
-		}
+	switch (report->question.group_by) {
+	case PA_BY_THREAD:
+		break;
+	case PA_BY_DOMAIN:
+		/* The fixed sites mix domains; a live sample knows its own. */
+		key->number = image->sites[site].domain;
+		if (site < PA_SITE_FIRST &&
+		    report->question.of == PA_OF_ALLOCATED)
+			key->special = special;
+		break;
+	default:
 		key->special = special;
 		if (!special)
 			fill_key(report, key, call, step);
 	}
 }
 
+static int add_sites(struct pa_report *report, const struct pa_image *image,
+		     struct known *known, struct pa_sites *sites)
+{
+	for (uint32_t i = 0; i < image->n_sites; i++) {
+		uint32_t special = special_of(image, i);
+		uint32_t node = image->sites[i].node, call = 0;
+
+		if (!special)
+			call = call_number(report, image,
+					   image->nodes[node].frame, known);
+		if (call == UINT32_MAX)
+			return PA_E_FAILED;
+		sites->wanted[i] = site_wanted(
+			report, &report->names.calls[call], special);
+		add_key(report, image, i, special, &report->names.calls[call],
+			known->steps ? known->steps[node] - 1 : 0,
+			&sites->keys[i]);
+	}
+	return 0;
+}
+
 int pa_sites_init(struct pa_sites *sites, struct pa_report *report,
 		  const struct pa_image *image)
 {
+	bool stacks = report->question.group_by == PA_BY_TRACEBACK;
+	struct known known = {
+		.names = calloc(image->n_strings / 4 + 1,
+				sizeof *known.names),
+		.calls = calloc(image->n_frames, sizeof *known.calls),
+		.steps = stacks ? calloc(image->n_nodes, sizeof *known.steps) :
+			NULL,
+	};
 	int err = PA_E_FAILED;
 
 	memset(sites, 0, sizeof *sites);
 	sites->keys = calloc(image->n_sites, sizeof *sites->keys);
 	sites->wanted = calloc(image->n_sites, sizeof *sites->wanted);
-	sites->steps = calloc(image->n_nodes, sizeof *sites->steps);
-	sites->calls = calloc(image->n_frames, sizeof *sites->calls);
-	sites->rows = calloc(image->n_sites, sizeof *sites->rows);
-	if (sites->keys && sites->wanted && sites->steps && sites->calls &&
-	    sites->rows)
-		err = add_calls(report, image, sites->calls);
+	if (sites->keys && sites->wanted && known.names &&
+	    known.calls && (known.steps || !stacks))
+		err = stacks ? add_steps(report, image, &known) : 0;
 	if (!err)
-		err = add_steps(report, image, sites->calls, sites->steps);
-	if (!err)
-		add_sites(report, image, sites);
+		err = add_sites(report, image, &known, sites);
+	free(known.names);
+	free(known.calls);
+	free(known.steps);
 	return err;
 }
