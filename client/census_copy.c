@@ -18,14 +18,6 @@
 #define START_NS 1000000.0	/* of stopping, with few threads */
 #define SLACK ((uint64_t)8 << 20)
 
-static uint64_t bytes_of_runs(const struct pa_census_input *input)
-{
-	const struct pa_census_run *last = input->runs + input->n_runs;
-
-	return input->n_runs ?
-		last[-1].before + (last[-1].end - last[-1].start) : 0;
-}
-
 /* Of what was copied from the copy; the rest, constants of files, as ever. */
 static size_t read_copy(void *context, uint64_t address, void *buffer,
 			size_t n)
@@ -67,7 +59,7 @@ static bool copy_runs(struct pa_census_input *input,
 
 static int make_room(struct pa_census_input *input, struct pa_diag *diag)
 {
-	uint64_t size = bytes_of_runs(input);
+	uint64_t size = pa_census_bytes_of_runs(input);
 
 	/* faults while it is stopped would be on its time */
 	input->copy_room = (size_t)(size + size / 16 + SLACK);
@@ -87,7 +79,7 @@ static int check_estimate(const struct pa_census_input *input,
 			  uint64_t limit_ns, uint64_t ranges_ns,
 			  struct pa_diag *diag)
 {
-	double size = (double)bytes_of_runs(input);
+	double size = (double)pa_census_bytes_of_runs(input);
 	double estimate = START_NS + (double)ranges_ns + size / SLOWEST;
 
 	if (estimate <= (double)limit_ns)
@@ -113,7 +105,7 @@ static int copy_stopped(struct pa_census_input *input, uint64_t limit_ns,
 		return err;
 	err = pa_census_read_again(input, diag);
 	if (!err) {
-		fits = bytes_of_runs(input) <= input->copy_room;
+		fits = pa_census_bytes_of_runs(input) <= input->copy_room;
 		whole = fits && copy_runs(input, &pause);
 	}
 	late = pa_pause_end(&pause, &input->paused_ns, diag);

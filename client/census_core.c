@@ -18,7 +18,6 @@
 #define PAGE PA_CENSUS_PAGE
 #define USER_END ((uint64_t)1 << 47)
 #define NOTE_FILE 0x46494c45u
-#define NOTES_MAX 65536u
 #define STACK_POINTER (112 + 19 * 8)	/* in NT_PRSTATUS */
 #define STACKS_MAX 4096
 
@@ -27,6 +26,7 @@ struct opening {
 	struct pa_diag *diag;
 	uint64_t stacks[STACKS_MAX];
 	size_t n_stacks;
+	bool no_memory;
 };
 
 /* ---- notes ---- */
@@ -73,60 +73,16 @@ static int read_files(struct pa_census_input *input, const uint8_t *note,
 	return 0;
 }
 
-static int read_note(struct opening *o, uint32_t type, const uint8_t *body,
-		     size_t size)
+static void read_note(void *context, uint32_t type, const unsigned char *body,
+		      size_t size)
 {
+	struct opening *o = context;
+
 	if (type == NOTE_FILE)
-		return read_files(o->input, body, size);
+		o->no_memory |= read_files(o->input, body, size) != 0;
 	if (type == NT_PRSTATUS && size >= STACK_POINTER + 8 &&
 	    o->n_stacks < STACKS_MAX)
 		memcpy(&o->stacks[o->n_stacks++], body + STACK_POINTER, 8);
-	return 0;
-}
-
-static int read_notes(struct opening *o, const Elf64_Phdr *p)
-{
-	const struct pa_core *core = &o->input->core;
-	uint64_t at = p->p_offset, end = core->head_length;
-
-	if (p->p_filesz < end - (at < end ? at : end))
-		end = at + p->p_filesz;
-	for (unsigned i = 0; i < NOTES_MAX && at < end &&
-	     end - at >= sizeof(Elf64_Nhdr); i++) {
-		Elf64_Nhdr note;
-		uint64_t body;
-
-		memcpy(&note, core->head + at, sizeof note);
-		body = at + sizeof note + ((note.n_namesz + 3ull) & ~3ull);
-		if (body > end || note.n_descsz > end - body)
-			return 0;
-		if (read_note(o, note.n_type, core->head + body,
-			      note.n_descsz))
-			return -1;
-		at = body + ((note.n_descsz + 3ull) & ~3ull);
-	}
-	return 0;
-}
-
-static int read_all_notes(struct opening *o)
-{
-	const struct pa_core *core = &o->input->core;
-	Elf64_Ehdr e;
-
-	memcpy(&e, core->head, sizeof e);
-	for (size_t i = 0; i < 65536; i++) {
-		uint64_t at = e.e_phoff + i * sizeof(Elf64_Phdr);
-		Elf64_Phdr p;
-
-		if (at > core->head_length ||
-		    core->head_length - at < sizeof p || i >= e.e_phnum)
-			return 0;
-		memcpy(&p, core->head + at, sizeof p);
-		if (p.p_type == PT_NOTE && p.p_offset < core->head_length &&
-		    read_notes(o, &p))
-			return -1;
-	}
-	return 0;
 }
 
 /* ---- reading ---- */
@@ -200,73 +156,97 @@ static size_t read_page(struct pa_census_input *input, uint64_t address,
 static size_t read_any(void *context, uint64_t address, void *buffer,
 		       size_t n)
 {
-	struct pa_census_input *input = context;
-	size_t done = 0;
+	const struct pa_census_input *input = context;
 
 	if (pa_core_read(&input->core, address, buffer, n) == PA_CORE_THERE)
 		return n;
-	while (done < n) {
-		size_t k = PAGE - (address + done) % PAGE, got;
-
-		k = k < n - done ? k : n - done;
-		got = read_page(input, address + done, (char *)buffer + done,
-				k);
-		done += got;
-		if (got < k)
-			break;
-	}
-	return done;
+	return pa_census_read_pages(context, address, buffer, n, read_page);
 }
 
 /* ---- segments ---- */
 
-/* Bytes of the file that are no holes, as runs of the memory. */
-static int add_runs(struct pa_census_input *input,
-		    const struct pa_core_segment *s, uint64_t present)
+/* Which bytes of a segment were in memory, as runs or only counted. */
+struct adding {
+	struct pa_census_input *input;
+	const struct pa_core_segment *segment;
+	bool runs;
+	bool zeros;		/* count as not in memory */
+	uint64_t bytes;
+};
+
+static int add(struct adding *a, uint64_t from, uint64_t to)
 {
+	const struct pa_core_segment *s = a->segment;
+
+	a->bytes += to - from;
+	return !a->runs ? 0 : pa_census_add_run(a->input, s->address + from,
+						s->address + to);
+}
+
+static bool is_zero(const uint8_t *page)
+{
+	return !page[0] && !memcmp(page, page + 1, PAGE - 1);
+}
+
+static int add_touched(struct adding *a, uint64_t from, uint64_t to)
+{
+	uint8_t pages[16 * PAGE];
+
+	while (from < to && a->zeros) {
+		size_t n = to - from < sizeof pages ? (size_t)(to - from) :
+			sizeof pages;
+		ssize_t got = pread(a->input->core_fd, pages, n,
+				    (off_t)(a->segment->offset + from));
+
+		if (got < (ssize_t)n)
+			return add(a, from, to);
+		for (size_t at = 0; at < n; at += PAGE)
+			if (!is_zero(pages + at) &&
+			    add(a, from + at, from + at + PAGE))
+				return -1;
+		from += n;
+	}
+	return from < to ? add(a, from, to) : 0;
+}
+
+/* Bytes of the file that are no holes. */
+static int add_segment_bytes(struct adding *a, uint64_t present)
+{
+	const uint64_t offset = a->segment->offset;
+	int fd = a->input->core_fd;
 	uint64_t at = 0;
 
 	present &= ~(uint64_t)(PAGE - 1);
 	while (at < present) {
-		off_t data = lseek(input->core_fd, (off_t)(s->offset + at),
-				   SEEK_DATA), hole;
+		off_t data = lseek(fd, (off_t)(offset + at), SEEK_DATA), hole;
 		uint64_t from, to;
 
 		if (data < 0 && errno == ENXIO)
 			return 0;
-		if (data < 0 || (uint64_t)data < s->offset + at)
-			return pa_census_add_run(input, s->address + at,
-						 s->address + present);
-		from = ((uint64_t)data - s->offset) & ~(uint64_t)(PAGE - 1);
-		hole = lseek(input->core_fd, data, SEEK_HOLE);
-		to = hole < 0 ? present : ((uint64_t)hole - s->offset +
+		if (data < 0 || (uint64_t)data < offset + at)
+			return add_touched(a, at, present);
+		from = ((uint64_t)data - offset) & ~(uint64_t)(PAGE - 1);
+		hole = lseek(fd, data, SEEK_HOLE);
+		to = hole < 0 ? present : ((uint64_t)hole - offset +
 					   PAGE - 1) & ~(uint64_t)(PAGE - 1);
 		from = from < at ? at : from;
 		if (from >= present)
 			return 0;
 		to = to > present || to <= from ? present : to;
-		if (pa_census_add_run(input, s->address + from,
-				      s->address + to))
+		if (add_touched(a, from, to))
 			return -1;
 		at = to;
 	}
 	return 0;
 }
 
-static uint64_t bytes_of_runs(const struct pa_census_input *input)
-{
-	const struct pa_census_run *last = input->runs + input->n_runs;
-
-	return input->n_runs ?
-		last[-1].before + (last[-1].end - last[-1].start) : 0;
-}
-
 static int add_segment(struct opening *o, const struct pa_core_segment *s)
 {
 	struct pa_census_input *input = o->input;
 	struct pa_census_range *range = &input->ranges[input->source.n_ranges];
-	uint64_t present = pa_core_present(&input->core, s), before = 0;
+	uint64_t present = pa_core_present(&input->core, s);
 	const struct pa_census_map *map = pa_census_find_map(input, s->address);
+	struct adding adding = { .input = input, .segment = s };
 	bool file = map != NULL;
 
 	if (s->address % PAGE || s->address >= USER_END ||
@@ -285,12 +265,15 @@ static int add_segment(struct opening *o, const struct pa_core_segment *s)
 		    o->stacks[i] < range->end)
 			range->kind = PA_RANGE_STACK;
 	input->source.n_ranges++;
-	if (range->kind != PA_RANGE_ANON)
+	if (file)
 		return 0;
-	before = bytes_of_runs(input);
-	if (add_runs(input, s, present))
+	adding.runs = range->kind == PA_RANGE_ANON;
+	/* The kernel leaves holes, and writes at the edges of pages; gdb
+	 * writes zeros for all that stacks and arenas reserve. */
+	adding.zeros = s->offset % PAGE && !(adding.runs && s->writable);
+	if (add_segment_bytes(&adding, present))
 		return -1;
-	range->resident = bytes_of_runs(input) - before;
+	range->resident = adding.bytes;
 	return 0;
 }
 
@@ -323,11 +306,14 @@ static int read_segments(struct opening *o)
 
 	input->ranges = calloc(input->core.n_segments + 1,
 			       sizeof *input->ranges);
-	if (!input->ranges || read_all_notes(o))
+	if (input->ranges)
+		pa_core_notes(&input->core, read_note, o);
+	if (!input->ranges || o->no_memory)
 		return pa_fail(o->diag, PA_E_FAILED, "no memory");
 	for (size_t i = 0; i < input->core.n_segments; i++)
 		if (add_segment(o, &input->core.segments[i]))
 			return pa_fail(o->diag, PA_E_FAILED, "no memory");
+	pa_census_join_ranges(input);
 	return 0;
 }
 

@@ -51,6 +51,28 @@ size_t pa_census_run_at(const struct pa_census_input *input, uint64_t address)
 	return low;
 }
 
+uint64_t pa_census_bytes_of_runs(const struct pa_census_input *input)
+{
+	const struct pa_census_run *last = input->runs + input->n_runs;
+
+	return input->n_runs ?
+		last[-1].before + (last[-1].end - last[-1].start) : 0;
+}
+
+size_t pa_census_read_pages(struct pa_census_input *input, uint64_t address,
+			    void *buffer, size_t n, pa_census_page_reader *read)
+{
+	size_t done = 0, got = 0, k = 0;
+
+	while (done < n && got == k) {
+		k = PA_CENSUS_PAGE - (address + done) % PA_CENSUS_PAGE;
+		k = k < n - done ? k : n - done;
+		got = read(input, address + done, (char *)buffer + done, k);
+		done += got;
+	}
+	return done;
+}
+
 int pa_census_add_run(struct pa_census_input *input, uint64_t start,
 		      uint64_t end)
 {
@@ -77,6 +99,31 @@ int pa_census_add_run(struct pa_census_input *input, uint64_t start,
 		.before = last ? last->before + (last->end - last->start) : 0,
 	};
 	return 0;
+}
+
+static bool is_one_memory(const struct pa_census_range *a,
+			  const struct pa_census_range *b)
+{
+	return a->end == b->start && a->kind == b->kind &&
+		a->writable == b->writable &&
+		(a->kind == PA_RANGE_ANON || a->kind == PA_RANGE_HEAP);
+}
+
+void pa_census_join_ranges(struct pa_census_input *input)
+{
+	struct pa_census_range *range = input->ranges;
+	size_t n = 0;
+
+	for (size_t i = 0; i < input->source.n_ranges; i++) {
+		if (n && is_one_memory(&range[n - 1], &range[i])) {
+			range[n - 1].end = range[i].end;
+			range[n - 1].resident += range[i].resident;
+			range[n - 1].swapped += range[i].swapped;
+			continue;
+		}
+		range[n++] = range[i];
+	}
+	input->source.n_ranges = n;
 }
 
 void pa_census_note_file(struct pa_census_input *input, const char *path)

@@ -2,9 +2,9 @@
  *
  * Where a census reads: a running process, or a core file, as one struct.
  *
- * A process is not changed, and stopped only by pa_census_pause: only pages that are in memory
- * are read, what was never touched or lies in swap stays so, and what lies
- * in a mapped file is read from the file.  No output.
+ * A process is not changed, and stopped only by pa_census_pause: only pages
+ * that are in memory are read, what was never touched or lies in swap stays
+ * so, and what lies in a mapped file is read from the file.  No output.
  */
 #ifndef PA_CLIENT_CENSUS_INPUT_H
 #define PA_CLIENT_CENSUS_INPUT_H
@@ -89,9 +89,21 @@ int pa_census_read_again(struct pa_census_input *input, struct pa_diag *diag);
 /* The first run that ends behind an address; n_runs if none does. */
 size_t pa_census_run_at(const struct pa_census_input *input,
 			uint64_t address);
+/* Bytes that all runs have. */
+uint64_t pa_census_bytes_of_runs(const struct pa_census_input *input);
+/* Up to n bytes of one page; how many could be read. */
+typedef size_t pa_census_page_reader(struct pa_census_input *input,
+				     uint64_t address, void *buffer, size_t n);
+/* Page by page, up to the first byte that could not be read. */
+size_t pa_census_read_pages(struct pa_census_input *input, uint64_t address,
+			    void *buffer, size_t n,
+			    pa_census_page_reader *read);
 /* Append a run, joining neighbours.  0 or -1 without memory. */
 int pa_census_add_run(struct pa_census_input *input, uint64_t start,
 		      uint64_t end);
+/* Make one range of anonymous ones that touch: madvise and mprotect cut what
+ * an allocator sees as one piece.  Last of all, maps no longer match then. */
+void pa_census_join_ranges(struct pa_census_input *input);
 /* Tell an allocator by the file that is mapped. */
 void pa_census_note_file(struct pa_census_input *input, const char *path);
 

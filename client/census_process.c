@@ -26,6 +26,8 @@
 
 /* ---- the maps, from smaps ---- */
 
+/* Parse a line of maps into the next map: 1, 0 if it is none that can be
+ * read, -1 without memory. */
 static int add_map(struct pa_census_input *input, size_t *room,
 		   const char *line)
 {
@@ -59,7 +61,7 @@ static int add_map(struct pa_census_input *input, size_t *room,
 		return -1;
 	input->n_maps++;
 	pa_census_note_file(input, map->path);
-	return 0;
+	return 1;
 }
 
 static bool is_map_line(const char *line)
@@ -73,6 +75,7 @@ static bool is_map_line(const char *line)
 static int parse_smaps(struct pa_census_input *input, char *text)
 {
 	size_t room = 0;
+	int added = 0;
 
 	for (char *line = text, *next; line && *line; line = next) {
 		unsigned long kb;
@@ -80,17 +83,16 @@ static int parse_smaps(struct pa_census_input *input, char *text)
 		next = strchr(line, '\n');
 		if (next)
 			*next++ = '\0';
-		if (is_map_line(line)) {
-			if (add_map(input, &room, line))
-				return -1;
-		} else if (input->n_maps && sscanf(line, "Rss: %lu", &kb) == 1) {
+		if (is_map_line(line))
+			added = add_map(input, &room, line);
+		else if (added && sscanf(line, "Rss: %lu", &kb) == 1)
 			input->maps[input->n_maps - 1].resident =
 				(uint64_t)kb << 10;
-		} else if (input->n_maps &&
-			   sscanf(line, "Swap: %lu", &kb) == 1) {
+		else if (added && sscanf(line, "Swap: %lu", &kb) == 1)
 			input->maps[input->n_maps - 1].swapped =
 				(uint64_t)kb << 10;
-		}
+		if (added < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -265,14 +267,16 @@ static int open_map(const struct pa_census_input *input,
 	return map->fd;
 }
 
-/* At most one page of a mapped file: from memory where it is there. */
-static size_t read_page(struct pa_census_input *input,
-			struct pa_census_map *map, uint64_t address,
+/* At most one page: from memory where it is there, else from its file. */
+static size_t read_page(struct pa_census_input *input, uint64_t address,
 			void *buffer, size_t n)
 {
+	struct pa_census_map *map = pa_census_find_map(input, address);
 	ssize_t got;
 	int fd;
 
+	if (!map || !map->readable)
+		return 0;
 	if (page_is_there(input, address & ~(uint64_t)(PAGE - 1)))
 		return read_memory(input, address, buffer, n);
 	/* Written to and swapped out: the file would be wrong. */
@@ -286,26 +290,9 @@ static size_t read_page(struct pa_census_input *input,
 static size_t read_any(void *context, uint64_t address, void *buffer,
 		       size_t n)
 {
-	struct pa_census_input *input = context;
-	struct pa_census_map *map = pa_census_find_map(input, address);
-	size_t done = 0;
-
-	if (!map || !map->readable)
-		return 0;
 	/* whole runs are asked for only where all of it is there */
-	if (n > PAGE)
-		return read_memory(input, address, buffer, n);
-	while (done < n && address + done < map->end) {
-		size_t k = PAGE - (address + done) % PAGE, got;
-
-		k = k < n - done ? k : n - done;
-		got = read_page(input, map, address + done,
-				(char *)buffer + done, k);
-		done += got;
-		if (got < k)
-			break;
-	}
-	return done;
+	return n > PAGE ? read_memory(context, address, buffer, n) :
+		pa_census_read_pages(context, address, buffer, n, read_page);
 }
 
 /* ---- open ---- */
@@ -376,7 +363,8 @@ static int fill_source(struct pa_census_input *input, struct pa_diag *diag)
 	input->time_ns = (uint64_t)now.tv_sec * 1000000000 +
 		(uint64_t)now.tv_nsec;
 	input->source.ranges = input->ranges;
-	input->source.n_ranges = input->n_maps;
+	input->source.n_ranges = err ? 0 : input->n_maps;
+	pa_census_join_ranges(input);
 	input->source.runs = input->runs;
 	input->source.n_runs = input->n_runs;
 	return err;

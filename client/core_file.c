@@ -218,7 +218,7 @@ static void add_segment(struct pa_core *core, const Elf64_Phdr *p)
 		.address = p->p_vaddr, .size = p->p_memsz,
 		.present = p->p_filesz < p->p_memsz ? p->p_filesz :
 			p->p_memsz,
-		.offset = p->p_offset,
+		.offset = p->p_offset, .writable = p->p_flags & PF_W,
 	};
 	if (!core->stream && p->p_offset + p->p_filesz > core->size)
 		core->truncated = true;
@@ -233,46 +233,73 @@ static bool names_payload(const char *names, size_t length)
 	return memmem(names, length, word, sizeof word - 1) != NULL;
 }
 
-static void use_note(struct pa_core *core, const Elf64_Nhdr *note,
-		     const unsigned char *body)
+static void use_note(void *context, uint32_t type, const unsigned char *body,
+		     size_t size)
 {
+	struct pa_core *core = context;
 	int32_t number;
 	int16_t half;
 
-	if (note->n_type == NT_PRPSINFO && note->n_descsz >= 56 &&
-	    !core->pid) {
+	if (type == NT_PRPSINFO && size >= 56 && !core->pid) {
 		memcpy(&number, body + 24, sizeof number);
 		core->pid = number;
-	} else if (note->n_type == NT_PRSTATUS && note->n_descsz >= 36 &&
-		   !core->signal) {
+	} else if (type == NT_PRSTATUS && size >= 36 && !core->signal) {
 		memcpy(&half, body + 12, sizeof half);
 		core->signal = half;
-	} else if (note->n_type == NOTE_FILE) {
-		core->payload_named |= names_payload((const char *)body,
-						     note->n_descsz);
+	} else if (type == NOTE_FILE) {
+		core->payload_named |= names_payload((const char *)body, size);
 	}
 }
 
-static void read_notes(struct pa_core *core, uint64_t at, uint64_t size)
+void pa_core_notes(const struct pa_core *core, pa_core_note *use,
+		   void *context)
 {
-	uint64_t end = at + size;
+	size_t at = 0, end = core->notes_length;
 
-	if (at > core->head_length)
-		return;
-	if (end > core->head_length)
-		end = core->head_length;
-	for (unsigned i = 0; i < NOTES_MAX && at + sizeof(Elf64_Nhdr) <= end;
+	for (unsigned i = 0; i < NOTES_MAX && end - at >= sizeof(Elf64_Nhdr);
 	     i++) {
 		Elf64_Nhdr note;
-		uint64_t body;
+		uint64_t body, next;
 
-		memcpy(&note, core->head + at, sizeof note);
+		memcpy(&note, core->notes + at, sizeof note);
 		body = at + sizeof note + ((note.n_namesz + 3ull) & ~3ull);
 		if (body > end || note.n_descsz > end - body)
 			return;
-		use_note(core, &note, core->head + body);
-		at = body + ((note.n_descsz + 3ull) & ~3ull);
+		use(context, note.n_type, core->notes + body, note.n_descsz);
+		next = body + ((note.n_descsz + 3ull) & ~3ull);
+		at = next < end ? (size_t)next : end;
 	}
+}
+
+/* Notes lie in front, or behind gigabytes of memory: those of a pipe are
+ * reached in front only. */
+static int keep_notes(struct pa_core *core, const Elf64_Phdr *p)
+{
+	uint64_t at = p->p_offset, n = p->p_filesz, end;
+	unsigned char *more;
+	int err;
+
+	if (n > HEAD_MAX - core->notes_length ||
+	    (core->stream && at > HEAD_MAX - n))
+		return 0;
+	err = core->stream ? need_head(core, at + n) : 0;
+	if (err)
+		return err;
+	end = core->stream ? core->head_length : core->size;
+	if (at >= end)
+		return 0;
+	n = n < end - at ? n : end - at;
+	more = realloc(core->notes, core->notes_length + n);
+	if (!more)
+		return failed(core, PA_E_READ, strerror(ENOMEM));
+	core->notes = more;
+	more += core->notes_length;
+	if (core->stream)
+		memcpy(more, core->head + at, n);
+	else if (!file_bytes(core, at, more, n))
+		return failed(core, PA_E_READ, strerror(errno));
+	core->notes_length += n;
+	return 0;
 }
 
 /* ---- open ---- */
@@ -304,14 +331,12 @@ static int read_table(struct pa_core *core, const Elf64_Ehdr *e)
 		memcpy(&p, core->head + e->e_phoff + i * sizeof p, sizeof p);
 		if (p.p_type == PT_LOAD)
 			add_segment(core, &p);
-		if (p.p_type != PT_NOTE || p.p_filesz > HEAD_MAX ||
-		    p.p_offset > HEAD_MAX)
-			continue;
-		err = need_head(core, p.p_offset + p.p_filesz);
+		err = p.p_type == PT_NOTE && p.p_filesz ?
+			keep_notes(core, &p) : 0;
 		if (err)
 			return err;
-		read_notes(core, p.p_offset, p.p_filesz);
 	}
+	pa_core_notes(core, use_note, core);
 	qsort(core->segments, core->n_segments, sizeof *core->segments,
 	      by_address);
 	return 0;
@@ -356,8 +381,10 @@ void pa_core_close(struct pa_core *core)
 		free(core->piece[i].bytes);
 	free(core->segments);
 	free(core->head);
+	free(core->notes);
 	core->segments = NULL;
 	core->head = NULL;
+	core->notes = NULL;
 	core->n_pieces = 0;
 	core->n_segments = 0;
 }

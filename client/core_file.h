@@ -26,6 +26,7 @@ struct pa_core_segment {
 	uint64_t address, size;
 	uint64_t present;	/* leading bytes that were dumped */
 	uint64_t offset;	/* in the file */
+	bool writable;
 };
 
 /* Bytes kept from a pipe. */
@@ -41,8 +42,10 @@ struct pa_core {
 	bool stream;		/* cannot be read twice */
 	uint64_t silence_ns;	/* a pipe may be silent so long */
 	uint64_t size;		/* of the file; a stream: read so far */
-	unsigned char *head;	/* everything up to the end of the notes */
+	unsigned char *head;	/* a pipe: up to the end of the notes */
 	size_t head_length, head_room;
+	unsigned char *notes;	/* of all segments, one behind the other */
+	size_t notes_length;
 
 	struct pa_core_segment *segments;	/* by address */
 	size_t n_segments;
@@ -65,6 +68,12 @@ struct pa_core {
 int pa_core_open(struct pa_core *core, int fd, const void *start,
 		 size_t length, uint64_t silence_ns, struct pa_diag *diag);
 void pa_core_close(struct pa_core *core);
+
+/* A note: its type and n bytes, which are hostile. */
+typedef void pa_core_note(void *context, uint32_t type,
+			  const unsigned char *body, size_t n);
+void pa_core_notes(const struct pa_core *core, pa_core_note *use,
+		   void *context);
 
 /* n bytes at an address, all of them or none; why they are missing. */
 enum pa_core_why pa_core_read(const struct pa_core *core, uint64_t address,

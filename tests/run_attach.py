@@ -30,7 +30,8 @@ from tool import Tool, error_list  # noqa: E402
 GROUPS = ["truth", "exact", "detach", "rate", "faults", "blocked", "finalisers", "threads",
           "names", "badinput", "clients", "files", "hostile", "forks", "exits", "tracemalloc_",
           "allocators", "thinning", "harm", "limits", "wider",
-          "containers", "users", "placement", "swap", "cores", "census", "pause", "holders"]
+          "containers", "users", "placement", "swap", "cores", "census", "census_where",
+          "census_cores", "census_refused", "pause", "holders"]
 
 # What belongs to work that is not finished: run by name or with --full, and
 # named wherever it is left out.

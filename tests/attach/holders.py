@@ -3,10 +3,9 @@
 process and of its core; hostile names in every format."""
 import os
 import re
-import shutil
-import subprocess
 
 from census import by_name, check_sum, near
+from census_cores import gcore
 from process import require, require_equal
 
 HIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -128,19 +127,12 @@ def formats(context):
 
 def core(context):
     """A core says the same, and so does a pause."""
-    gcore = shutil.which("gcore")
-    if not gcore:
-        context.skip("no gcore")
     with context.target("holding.py", 300, unchanged=False) as target:
         truth = target.ask("sizes")
         live = context.tool.good("census", target.pid, "--holders", "--limit", "0", "--pause",
                                  "--max-pause", "5s")
         check_tree(live, truth)
-        path = os.path.join(target.directory, "core")
-        subprocess.run([gcore, "-o", path, str(target.pid)], stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
-        answer = context.tool.good("census", "%s.%d" % (path, target.pid), "--holders",
-                                   "--limit", "0")
+        answer = context.tool.good("census", gcore(context, target), "--holders", "--limit", "0")
         check_tree(answer, truth)
         a, b = holders_of(live), holders_of(answer)
         for key in (("app.session", "OPEN"), ("app.cache", "RECENT")):

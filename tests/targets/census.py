@@ -236,7 +236,8 @@ def numpy_arrays(count):
 
     class Grid(numpy.ndarray):
         pass
-    HELD["arrays"] = [Grid((100 + i, 100)) for i in range(count)]
+    # the largest have huge pages, where it can
+    HELD["arrays"] = [Grid((100 + i, 100) if i % 4 else (1000 + i, 1000)) for i in range(count)]
     for grid in HELD["arrays"]:
         grid.fill(1.5)
     return [Grid.__module__, Grid.__qualname__, {
