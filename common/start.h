@@ -20,6 +20,9 @@
 
 enum pa_start_flags {
 	PA_START_FOLLOW_FORK = 1u << 0,
+	/* Some threads have seccomp filters that our thread would inherit and
+	 * not survive: only the one that calls pa_start may start it anew. */
+	PA_START_FEW_MAKERS = 1u << 1,
 };
 
 struct pa_options {

@@ -23,8 +23,6 @@
 #include "injector/remote.h"
 #include "injector/session.h"
 
-#define MEMFD_CLOEXEC 1u
-#define MEMFD_EXEC 0x10u
 #define INNER_DLOPEN 0x80000000u	/* __RTLD_DLOPEN of glibc before 2.34 */
 #define PAGE 4096ull
 #define GAP_MIN (64ull << 20)
@@ -268,7 +266,7 @@ int pa_session_load(struct pa_session *s)
 }
 
 /* An address in the largest gap of the address space. */
-static int choose_scratch(struct pa_session *s)
+int pa_session_choose_scratch(struct pa_session *s)
 {
 	const struct pa_maps *maps = &s->modules.maps;
 	uint64_t best = 0, start = 0, random;
@@ -320,7 +318,7 @@ static void fill_options(struct pa_session *s)
 static int fill_block(struct pa_session *s)
 {
 	struct pa_block *b = &s->block;
-	int error = choose_scratch(s);
+	int error = pa_session_choose_scratch(s);
 
 	if (error)
 		return error;
@@ -389,75 +387,6 @@ static int prepare(struct pa_session *s)
 	return error;
 }
 
-/* Does the target see itself in /proc?  A memfd has no other name. */
-static bool target_has_proc(struct pa_session *s)
-{
-	int root = openat(s->dir, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct pa_proc_stat stat;
-	char name[48];
-	bool has;
-
-	if (root < 0)
-		return false;
-	snprintf(name, sizeof name, "proc/%d/stat", (int)s->target->inner_pid);
-	has = !pa_proc_read_stat(root, name, &stat) &&
-	      stat.start_time == s->target->start_time;
-	close(root);
-	return has;
-}
-
-/* The target makes a memfd, we fill it: for where there is no directory. */
-static int place_in_memfd(struct pa_session *s)
-{
-	struct pa_block *b = &s->block;
-	struct pa_scratch scratch;
-	char name[48];
-	int fd, error;
-
-	if (!target_has_proc(s))
-		return pa_fail(s->diag, PA_E_NO_PLACE,
-			       "process %d has no directory to load from, and no /proc to name a memfd",
-			       s->target->pid);
-	b->mode = PA_STUB_MEMFD;
-	b->memfd_flags = MEMFD_CLOEXEC | MEMFD_EXEC;
-	for (int turn = 0; turn < 2; turn++) {
-		snprintf(b->path, sizeof b->path, "pyattach");
-		error = pa_session_commit(s, b->options.deadline_ns);
-		if (!error)
-			error = pa_session_wait_stub(s, &scratch);
-		if (error)
-			return error;
-		b->free_page = b->scratch;
-		error = choose_scratch(s);
-		if (error)
-			return error;
-		b->options.scratch = b->scratch;
-		if (scratch.result != -EINVAL)
-			break;
-		b->memfd_flags = MEMFD_CLOEXEC;	/* before Linux 6.3 */
-	}
-	if (scratch.result < 0)
-		return pa_fail(s->diag, PA_E_NO_PLACE,
-			       "process %d has no directory to load from, and memfd_create failed: %s",
-			       s->target->pid, strerror((int)-scratch.result));
-	b->mode = PA_STUB_START;
-	b->close_fd = (uint64_t)scratch.result;
-	snprintf(b->path, sizeof b->path, "/proc/%d/fd/%d",
-		 (int)s->target->inner_pid, (int)scratch.result);
-	snprintf(name, sizeof name, "fd/%d", (int)scratch.result);
-	fd = openat(s->dir, name, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || pa_place_fill(&s->place, fd)) {
-		error = errno;
-		if (fd >= 0)
-			close(fd);
-		return pa_fail(s->diag, PA_E_NO_PLACE,
-			       "cannot fill the memfd of process %d: %s",
-			       s->target->pid, strerror(error));
-	}
-	close(fd);
-	return 0;
-}
-
 static int place_payload(struct pa_session *s)
 {
 	int error;
@@ -484,7 +413,7 @@ static int place_payload(struct pa_session *s)
 	if (s->options->method == PA_METHOD_REMOTE)
 		return error;
 	pa_session_step(s, "no directory for the payload: using a memfd");
-	return place_in_memfd(s);
+	return pa_session_place_in_memfd(s);
 }
 
 /* Until when to look for a safe point: if there is another way, half of the
@@ -493,7 +422,7 @@ static uint64_t search_deadline(struct pa_session *s)
 {
 	uint64_t end = s->block.options.deadline_ns, now = pa_session_now();
 
-	if (s->options->method != PA_METHOD_AUTO || now >= end ||
+	if (s->options->method != PA_METHOD_AUTO || now >= end || s->confined ||
 	    (s->block.mode == PA_STUB_START && s->place.directory < 0) ||
 	    !pa_remote_is_possible(s))
 		return end;
@@ -531,6 +460,13 @@ static int run(struct pa_session *s)
 	s->result->method = "ptrace";
 	if (!error && s->options->method == PA_METHOD_REMOTE)
 		error = pa_remote_check(s);
+	if (!error)
+		error = pa_session_judge_filters(s);
+	if (!error && s->confined && s->options->method == PA_METHOD_REMOTE)
+		error = pa_fail(s->diag, PA_E_SECCOMP,
+				"a seccomp filter over thread %d of process %d does not allow %s, and any thread may be the one that loads the payload",
+				(int)s->confined, s->target->pid,
+				s->confined_call);
 	if (!error)
 		error = place_payload(s);
 	if (error)

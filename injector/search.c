@@ -4,7 +4,6 @@
  * between, when to give up.
  */
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,22 +38,10 @@ static bool was_tried(const struct search *s, pid_t tid)
 	return false;
 }
 
-/* How much seccomp is over a thread: 0 for none. */
-static int filters_of(int dir, pid_t tid)
-{
-	struct pa_proc_status status;
-	char name[64];
-
-	snprintf(name, sizeof name, "task/%d/status", (int)tid);
-	if (pa_proc_read_status(dir, name, &status) || !status.seccomp)
-		return 0;
-	return status.seccomp == 1 ? INT_MAX : 1 + status.seccomp_filters;
-}
-
 static bool may_try(const struct search *s, pid_t tid)
 {
 	return !was_tried(s, tid) &&
-	       (!s->filters || filters_of(s->session->dir, tid) < s->filters);
+	       (!s->filters || pa_session_count_filters(s->session, tid) < s->filters);
 }
 
 /* The best thread that was not tried in this turn; 0 if there is none. */
@@ -116,9 +103,10 @@ static int forbidden(struct search *s, const struct pa_attempt *a)
 	pid_t pid = session->target->pid;
 	size_t n = pa_threads_list(session->dir, list, PA_CANDIDATES_MAX);
 
-	s->filters = filters_of(session->dir, a->tid);
+	s->filters = pa_session_count_filters(session, a->tid);
 	for (size_t i = 0; i < n && !pa_fault_thread(); i++)
-		if (filters_of(session->dir, list[i].tid) < s->filters)
+		if (pa_session_count_filters(session, list[i].tid) <
+		    s->filters)
 			return 1;
 	if (!a->what)
 		return pa_fail(session->diag, PA_E_SECCOMP,
@@ -147,6 +135,7 @@ static int judge(struct search *s, const struct pa_attempt *a)
 		return 0;
 	case PA_ATTEMPT_UNSAFE:
 	case PA_ATTEMPT_GONE:
+	case PA_ATTEMPT_JUDGED:
 		return 1;
 	case PA_ATTEMPT_NO_STOP:
 		s->stuck++;
@@ -260,4 +249,15 @@ int pa_session_commit(struct pa_session *session, uint64_t deadline_ns)
 	if (*s.reason)
 		memcpy(session->result->reason, s.reason, sizeof s.reason);
 	return error;
+}
+
+int pa_session_look(struct pa_session *session, struct pa_attempt *attempt)
+{
+	struct search s = { .session = session };
+	int going;
+
+	pa_threads_attempt(attempt);
+	going = judge(&s, attempt);
+	session->result->stops += s.stops;
+	return going;
 }

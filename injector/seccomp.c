@@ -7,6 +7,7 @@
 #include "injector/seccomp.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,6 +23,7 @@
 #define AUDIT_64BIT_LE 0xc0000000u	/* of AUDIT_ARCH_*, by ELF machine */
 #define FILTERS_MAX 64
 #define THREAD_FLAGS 0x3d0f00u		/* of clone() for a pthread */
+#define FORK_FLAGS 0x1200011u		/* the same for fork() */
 #define SET_NAME 15			/* PR_SET_NAME */
 
 struct machine {
@@ -154,12 +156,14 @@ uint32_t pa_seccomp_run(const struct sock_filter *code, size_t n,
 #define CALL(name, ...) { #name, SYS_##name, 0, { __VA_ARGS__ } }
 #define MAY_FAIL(name, ...) { #name, SYS_##name, -1, { __VA_ARGS__ } }
 
-static const struct {
+struct call {
 	const char *name;
 	int number;
 	int tolerated;
 	uint64_t args[6];
-} calls[] = {
+};
+
+static const struct call calls[] = {
 	/* stub and loader */
 	CALL(mmap, 0, 4096, PROT_READ | PROT_WRITE, PRIVATE),
 	CALL(mmap, 0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, 3),
@@ -186,6 +190,34 @@ static const struct {
 	MAY_FAIL(fcntl, 3), MAY_FAIL(open), MAY_FAIL(pipe), MAY_FAIL(pipe2),
 	MAY_FAIL(process_vm_readv), MAY_FAIL(restart_syscall),
 	MAY_FAIL(ppoll),	/* the stub's too */
+};
+
+/* The hooks, in whichever thread of the target: the store's lock, pages that
+ * come into use, the first sample of a thread. */
+static const struct call hook_calls[] = {
+	CALL(futex, 0, FUTEX_WAIT_PRIVATE), CALL(futex, 0, FUTEX_WAKE_PRIVATE),
+	CALL(gettid), MAY_FAIL(madvise, 0, 65536, MADV_DODUMP),
+	MAY_FAIL(madvise, 0, 65536, MADV_DONTDUMP),
+	MAY_FAIL(madvise, 0, 65536, MADV_DONTNEED),
+	/* a key of the C library, which may allocate */
+	MAY_FAIL(mmap, 0, 4096, PROT_READ | PROT_WRITE, PRIVATE),
+	MAY_FAIL(munmap), MAY_FAIL(brk),
+	MAY_FAIL(mprotect, 0, 4096, PROT_READ | PROT_WRITE),
+};
+
+/* What the handlers of fork() do, on both sides, where that may be called. */
+static const struct call fork_call = CALL(clone, FORK_FLAGS);
+static const struct call fork_calls[] = {
+	CALL(getpid), CALL(tgkill), MAY_FAIL(nanosleep),
+	MAY_FAIL(clock_nanosleep), MAY_FAIL(write, 3), MAY_FAIL(sendto, 3),
+	MAY_FAIL(open), MAY_FAIL(openat), MAY_FAIL(read, 3),
+	MAY_FAIL(close, 3), MAY_FAIL(fstat, 3),
+};
+
+/* What the script for remote debugging does besides. */
+static const struct call script_calls[] = {
+	CALL(pwrite64, 3), MAY_FAIL(lseek, 3), MAY_FAIL(getdents64, 3),
+	MAY_FAIL(getcwd),
 };
 
 bool pa_seccomp_call(size_t i, bool memfd, struct pa_seccomp_call *out)
@@ -223,6 +255,51 @@ static bool allows(uint32_t answer, int tolerated)
 	}
 }
 
+static bool is_allowed(const struct sock_filter *code, size_t n,
+		       const struct call *call)
+{
+	struct seccomp_data data = {
+		.nr = call->number,
+		.arch = AUDIT_64BIT_LE | pa_arch.elf_machine,
+	};
+
+	memcpy(data.args, call->args, sizeof data.args);
+	return allows(pa_seccomp_run(code, n, &data), call->tolerated);
+}
+
+/* The first call of a list that is forbidden, or NULL. */
+static const char *first_of(const struct sock_filter *code, size_t n,
+			    const struct call *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!is_allowed(code, n, &list[i]))
+			return list[i].name;
+	return NULL;
+}
+
+#define FIRST_OF(code, n, list) \
+	first_of(code, n, list, sizeof(list) / sizeof *(list))
+
+/* Where a call is forbidden already, the next filter matters no more. */
+static void judge_hooks(const struct sock_filter *code, size_t n, void *context)
+{
+	struct pa_seccomp_others *out = context;
+	const uint8_t *bytes = (const uint8_t *)code;
+
+	for (size_t i = 0; i < n * sizeof *code; i++)
+		out->hash = (out->hash ^ bytes[i]) * 0x100000001b3u;
+	if (!out->hooks)
+		out->hooks = FIRST_OF(code, n, hook_calls);
+	if (!is_allowed(code, n, &fork_call))
+		out->forks = false;
+	if (!out->fork_handlers)
+		out->fork_handlers = FIRST_OF(code, n, fork_calls);
+	if (!out->start)
+		out->start = FIRST_OF(code, n, calls);
+	if (!out->script)
+		out->script = FIRST_OF(code, n, script_calls);
+}
+
 static const char *forbidden(const struct sock_filter *code, size_t n,
 			     bool memfd)
 {
@@ -235,31 +312,67 @@ static const char *forbidden(const struct sock_filter *code, size_t n,
 	return NULL;
 }
 
-enum pa_seccomp pa_seccomp_check(pid_t tid, bool memfd, const char **name)
+/* Show each filter of a thread; false if not all can be read. */
+static bool each_filter(pid_t tid, void (*show)(const struct sock_filter *code,
+						size_t n, void *context),
+			void *context)
 {
-	enum pa_seccomp result = PA_SECCOMP_UNREADABLE;
 	struct sock_filter *code = malloc(BPF_MAXINSNS * sizeof *code);
+	bool all = false;
 
-	*name = NULL;
 	for (long i = 0; code && i < FILTERS_MAX; i++) {
 		long n = ptrace(PTRACE_SECCOMP_GET_FILTER, tid, (void *)i,
 				NULL);
 
 		if (n < 0) {
 			/* behind the last one */
-			if (errno == ENOENT && i)
-				result = PA_SECCOMP_GOOD;
+			all = errno == ENOENT && i;
 			break;
 		}
 		if (n > BPF_MAXINSNS ||
 		    ptrace(PTRACE_SECCOMP_GET_FILTER, tid, (void *)i, code) != n)
 			break;
-		*name = forbidden(code, (size_t)n, memfd);
-		if (*name) {
-			result = PA_SECCOMP_FORBIDS;
-			break;
-		}
+		show(code, (size_t)n, context);
 	}
 	free(code);
-	return result;
+	return all;
+}
+
+struct all_calls {
+	bool memfd;
+	const char *name;
+};
+
+static void judge_all(const struct sock_filter *code, size_t n, void *context)
+{
+	struct all_calls *a = context;
+
+	if (!a->name)
+		a->name = forbidden(code, n, a->memfd);
+}
+
+enum pa_seccomp pa_seccomp_check(pid_t tid, bool memfd, const char **name)
+{
+	struct all_calls a = { .memfd = memfd };
+	bool all = each_filter(tid, judge_all, &a);
+
+	*name = a.name;
+	return a.name ? PA_SECCOMP_FORBIDS :
+		all ? PA_SECCOMP_GOOD : PA_SECCOMP_UNREADABLE;
+}
+
+void pa_seccomp_judge_hooks(const struct sock_filter *code, size_t n,
+			    struct pa_seccomp_others *out)
+{
+	judge_hooks(code, n, out);
+}
+
+enum pa_seccomp pa_seccomp_check_hooks(pid_t tid, struct pa_seccomp_others *out)
+{
+	*out = PA_SECCOMP_OTHERS;
+	if (!each_filter(tid, judge_hooks, out))
+		return PA_SECCOMP_UNREADABLE;
+	if (out->hooks || (out->forks && out->fork_handlers))
+		return PA_SECCOMP_FORBIDS;
+	return PA_SECCOMP_GOOD;
 }

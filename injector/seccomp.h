@@ -40,4 +40,25 @@ bool pa_seccomp_call(size_t i, bool memfd, struct pa_seccomp_call *out);
  * *name: the call, or NULL. */
 enum pa_seccomp pa_seccomp_check(pid_t tid, bool memfd, const char **name);
 
+/*
+ * The filters of a thread of the target that is not to run the stub: our
+ * hooks run in it, and it may start our thread anew after a fork.  Each
+ * member is the first call that is forbidden, or NULL.
+ */
+struct pa_seccomp_others {
+	const char *hooks;	/* would harm the thread */
+	const char *fork_handlers;	/* the same where `forks` */
+	const char *start;	/* of what our own thread does */
+	const char *script;	/* of remote debugging's script, besides */
+	bool forks;		/* it may call fork() */
+	uint64_t hash;		/* of all filters */
+};
+#define PA_SECCOMP_OTHERS \
+	((struct pa_seccomp_others){ .forks = true, .hash = 0xcbf29ce484222325u })
+
+/* Add what one filter answers; all filters of a stopped thread. */
+void pa_seccomp_judge_hooks(const struct sock_filter *code, size_t n,
+			    struct pa_seccomp_others *out);
+enum pa_seccomp pa_seccomp_check_hooks(pid_t tid, struct pa_seccomp_others *out);
+
 #endif /* PA_INJECTOR_SECCOMP_H */

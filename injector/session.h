@@ -34,6 +34,8 @@ struct pa_session {
 	struct pa_block block;
 	uint64_t cave;
 	struct pa_attempt attempt;	/* the last one */
+	pid_t confined;		/* a thread that may not start ours, or 0 */
+	const char *confined_call;	/* which call its filters forbid */
 };
 
 uint64_t pa_session_now(void);
@@ -54,11 +56,30 @@ void pa_session_sleep(const struct pa_session *session, uint64_t ns);
 /* (Re)read the target's modules and all that hangs on them. */
 int pa_session_load(struct pa_session *session);
 
+/* attach.c: a new address for the stub's mapping, into the block. */
+int pa_session_choose_scratch(struct pa_session *session);
+
+/* memfd.c: have the target make a memfd, and fill it. */
+int pa_session_place_in_memfd(struct pa_session *session);
+
 /* attach.c: dlopen and the like of the modules, into the block. */
 int pa_session_find_loader(struct pa_session *session);
 
 /* search.c: find a safe point before deadline and commit session->block. */
 int pa_session_commit(struct pa_session *session, uint64_t deadline_ns);
+
+/*
+ * filters.c: the seccomp filters of all threads, for what our hooks do in
+ * them.  PA_E_SECCOMP; else session->confined and the payload's options.
+ */
+int pa_session_judge_filters(struct pa_session *session);
+
+/* The number of filters over a thread and one more; 0 for none, INT_MAX for
+ * strict mode. */
+int pa_session_count_filters(const struct pa_session *session, pid_t tid);
+
+/* search.c: one attempt that commits nothing; 1: go on, else an error. */
+int pa_session_look(struct pa_session *session, struct pa_attempt *attempt);
 
 /* answer.c: wait for the end of a stub that does not start the payload. */
 int pa_session_wait_stub(struct pa_session *session,

@@ -28,6 +28,7 @@
 #include "injector/seccomp.h"
 
 #define STOP_NS_MAX 100000000ull
+#define STARVED_NS_MAX 2000000000ull
 #define SPIN_NS 50000ull
 #define RESUME_NS_MAX 200000000ull
 /* Who is killed meanwhile costs the target this long a pause: threads that
@@ -38,7 +39,7 @@
 /* Ranks.  What may become late by our stop comes after what cannot. */
 enum {
 	RANK_WAITING = 0,	/* in a call that is restarted exactly */
-	RANK_RUNNING = 1,
+	RANK_RUNNING = PA_RANK_EXACT,
 	RANK_STREAM = 2,
 	RANK_EINTR = 3,
 	RANK_VFORK = 4,
@@ -222,6 +223,17 @@ static bool is_stop(struct pa_attempt *a, int status, bool *over)
 	return false;
 }
 
+/* Has it left its call, and only waits for a CPU?  To give up then would let
+ * the call end with EINTR. */
+static bool is_runnable(const struct pa_attempt *a)
+{
+	struct pa_proc_stat stat;
+	char name[48];
+
+	snprintf(name, sizeof name, "task/%d/stat", (int)a->tid);
+	return !pa_proc_read_stat(a->dir, name, &stat) && stat.state == 'R';
+}
+
 static bool interrupt(struct pa_attempt *a)
 {
 	uint64_t begun = now_ns(), now;
@@ -248,7 +260,8 @@ static bool interrupt(struct pa_attempt *a)
 			continue;
 		}
 		now = now_ns();
-		if (now > begun + STOP_NS_MAX)
+		if (now > begun + STOP_NS_MAX &&
+		    (now > begun + STARVED_NS_MAX || !is_runnable(a)))
 			break;
 		wait_for_child(now < begun + SPIN_NS);
 	}
@@ -425,6 +438,13 @@ static void look_and_commit(struct pa_attempt *a)
 	safe = pa_safepoint_check(a->safe, &regs, below);
 	restart = pa_restart_decide(a->memory, a->dir, a->tid, &regs,
 				    caller_is_python(a->safe));
+	if (a->only_filters) {
+		a->filters = pa_seccomp_check_hooks(a->tid, &a->others);
+		let_go(a, restart, &regs);
+		if (a->outcome == PA_ATTEMPT_UNSAFE)
+			a->outcome = PA_ATTEMPT_JUDGED;
+		return;
+	}
 	if (!safe) {
 		let_go(a, restart, &regs);
 		return;
@@ -448,6 +468,13 @@ static bool resume(struct pa_attempt *a)
 	if (pa_arch_get_regs(a->tid, &now))
 		return true;
 	where = pa_arch_stub_where(pa_arch_pc(&now), a->cave);
+	/* nobody came in time: it may be in its call again, which our stop has
+	 * ended once more */
+	if (where == PA_STUB_OUTSIDE &&
+	    pa_restart_let_go(pa_restart_decide(a->memory, a->dir, a->tid, &now,
+						caller_is_python(a->safe)),
+			      &now))
+		pa_arch_set_regs(a->tid, &now);
 	if (where == PA_STUB_WAITING &&
 	    !pa_memory_read(a->memory, a->signals, &signals, sizeof signals) &&
 	    /* the stub would do that too: to die here does no harm */

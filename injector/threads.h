@@ -19,8 +19,11 @@
 #include "injector/arch.h"
 #include "injector/memory.h"
 #include "injector/safepoint.h"
+#include "injector/seccomp.h"
 
 #define PA_CANDIDATES_MAX 512
+
+#define PA_RANK_EXACT 1u	/* so far nothing shows after a stop */
 
 struct pa_candidate {
 	pid_t tid;
@@ -42,6 +45,7 @@ enum pa_attempt_outcome {
 	PA_ATTEMPT_STOPPED,		/* job control has stopped it */
 	PA_ATTEMPT_DENIED,		/* ptrace refused: see error */
 	PA_ATTEMPT_FORBIDDEN,		/* a seccomp filter: see what */
+	PA_ATTEMPT_JUDGED,		/* only_filters: see filters, others */
 	PA_ATTEMPT_FAILED,		/* something else: see error, what */
 };
 
@@ -54,6 +58,7 @@ struct pa_attempt {
 	uint64_t cave;			/* where the stub goes */
 	const struct pa_block *block;	/* without resume_* */
 	bool judge_filters;		/* those of seccomp */
+	bool only_filters;		/* look at them, and let go */
 	/* found */
 	enum pa_attempt_outcome outcome;
 	const char *reason;		/* for UNSAFE and NO_STOP */
@@ -62,13 +67,17 @@ struct pa_attempt {
 	bool stopped;			/* the thread was stopped */
 	uint64_t stopped_ns;		/* upper bound of how long */
 	int status;			/* its status file, -1: not open */
+	/* if judged */
+	enum pa_seccomp filters;
+	struct pa_seccomp_others others;
 	/* if committed: what pa_threads_resume() hands back */
 	bool waits;			/* the stub will wait for it */
 	struct pa_regs regs;
 	uint64_t signals;		/* address of the mask in the block */
 };
 
-/* Make one attempt; bounded by 0.1 s.  The caller has blocked signals. */
+/* Make one attempt; bounded by 0.1 s, or 2 s where the thread has to wait for
+ * a CPU.  The caller has blocked signals. */
 void pa_threads_attempt(struct pa_attempt *attempt);
 
 /*

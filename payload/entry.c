@@ -124,6 +124,7 @@ EXPORT int64_t pa_start(uint32_t version, const struct pa_options *given)
 		return error;
 	}
 	options = copy;
+	pa_life_makers(copy.flags & PA_START_FEW_MAKERS);
 	d = pa_store_directory();
 	pa_trace_anchor.directory = (uint64_t)d;
 	announce(d);

@@ -28,9 +28,19 @@
 int pa_life_stage;
 int pa_life_leave;
 int pa_life_thread;
+static uint8_t few_makers;	/* the mark of who may make it; 0: all may */
 static uint64_t away_since;
 static uint32_t last_tid;	/* of the thread that left last, and when */
 static uint64_t left_at;
+
+void pa_life_makers(bool few)
+{
+	static uint8_t turn;
+
+	turn += turn < UINT8_MAX ? 1 : 2;	/* never 0 */
+	pa_tls.maker = turn;
+	few_makers = few ? turn : 0;
+}
 
 bool pa_life_claim(void)
 {
@@ -168,6 +178,8 @@ static int come_back(void *unused)
 	int away = PA_THREAD_AWAY;
 
 	(void)unused;
+	if (few_makers && pa_tls.maker != few_makers)
+		return 0;	/* another one's slow path will do it */
 	if (__atomic_compare_exchange_n(&pa_life_thread, &away,
 					PA_THREAD_PRESENT, false,
 					__ATOMIC_ACQ_REL, __ATOMIC_RELAXED)

@@ -27,6 +27,10 @@ extern int pa_life_thread;	/* enum pa_thread_state, atomic */
 /* IDLE to STARTING, for one caller only. */
 bool pa_life_claim(void);
 
+/* At pa_start: who may start the thread anew later, every thread or only
+ * the calling one. */
+void pa_life_makers(bool few);
+
 /* Start the thread: detached, small stack, every signal blocked that may
  * be.  Any thread of the target.  0 or -PA_E_NO_THREAD_LEFT. */
 int pa_life_spawn(void);

@@ -39,7 +39,7 @@ struct pa_tls {
 	uint8_t ours;		/* the payload's own thread: never counted */
 	uint8_t seen;		/* `ours`: domains whose hooks were entered */
 	uint8_t loose;		/* lives without a record */
-	uint8_t reserved;
+	uint8_t maker;		/* see pa_life_makers() */
 	uint16_t loose_attach;
 	/* of a thread without a record; loose_attach too */
 	int64_t loose_draw;

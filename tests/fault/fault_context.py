@@ -104,7 +104,8 @@ def fault_target(context, name, *arguments, **how):
             for entry in os.listdir(os.path.join(HERE, "targets")):
                 if entry.endswith(".py"):
                     shutil.copy(os.path.join(HERE, "targets", entry), path)
-            for entry in ("calls.so", "state.so", "wakeups.so", "bare.so", "bare_fp.so"):
+            for entry in ("calls.so", "state.so", "wakeups.so", "bare.so", "bare_fp.so",
+                          "confined.so"):
                 built = os.path.join(Faults(context).directory, entry)
                 if os.path.exists(built):
                     shutil.copy(built, path)

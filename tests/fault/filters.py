@@ -3,11 +3,12 @@
 refuses and names the call; a harmless one is no obstacle."""
 from containers import READ_ONLY, shell
 from fault_context import Faults, after_fault, fault_target
-from process import read_proc, require, require_equal, wait_until
+from process import our_threads, read_proc, require, require_equal, wait_until
 
 NUMBERS = {"clone": 56, "clone3": 435, "socket": 41, "process_vm_readv": 310, "bind": 49,
            "mprotect": 10, "eventfd2": 290, "accept4": 288, "memfd_create": 319,
-           "execve": 59, "ptrace": 101, "openat": 257, "getpid": 39}
+           "execve": 59, "ptrace": 101, "openat": 257, "getpid": 39, "futex": 202,
+           "madvise": 28, "gettid": 186, "mmap": 9, "tgkill": 234, "pwrite64": 18}
 
 
 def refused(context, target, part, *options):
@@ -117,6 +118,96 @@ def of_another_thread(context):
                 require(after_fault(context, target, plain), "it was attached")
 
 
+def wake_on(target):
+    """Every thread of C under a filter lives and goes on."""
+    before = target.ask("beats")
+    wait_until(lambda: all(b > a for a, b in zip(before, target.ask("beats"))), 10,
+               "the confined threads to go on")
+
+
+def hooks_elsewhere(context):
+    """What our hooks call in a thread that is never stopped to load anything:
+    its filter counts too, the call and the thread are named.  Who knows better
+    may attach, through another thread."""
+    faults = Faults(context)
+    for name in ("futex", "madvise", "gettid", "mmap", "tgkill"):
+        for action in ("kill", "trap"):
+            with fault_target(context, "filters.py") as target:
+                plain = target.ask("allocators")
+                _, tid = target.ask("sleepers", [[[NUMBERS["ptrace"]], action],
+                                                 [[NUMBERS[name]], action]])
+                refused(context, target, "thread %d " % tid)
+                refused(context, target, "not allow %s," % name)
+                after_fault(context, target, plain)
+                done = faults.run(target, env={"PA_FAULT_THREAD": str(target.pid)},
+                                  options=["--assume-seccomp-ok"])
+                require_equal(done.returncode, 0, "attach all the same: %s" % done.stderr)
+                context.tool.still_served(target)
+                wake_on(target)
+                require(after_fault(context, target, plain), "it was attached")
+
+
+def unreadable_elsewhere(context):
+    with fault_target(context, "filters.py") as target:
+        tid = target.ask("sleepers", [[[NUMBERS["ptrace"]], "kill"]])[0]
+        prefix = ["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"]
+        error = context.tool.refused("seccomp", "attach", target.pid,
+                                     *context.tool.attach_options(), prefix=prefix)
+        require("thread %d " % tid in error["message"] and "cannot be read" in error["message"],
+                "message", error)
+        after_fault(context, target)
+
+
+def many_threads(context):
+    """Sixty threads under one harmless filter are no obstacle, and not each of
+    them is stopped; where they differ none is taken for another."""
+    with fault_target(context, "filters.py") as target:
+        target.ask("sleepers", [[[NUMBERS["ptrace"]], "kill"]] * 60)
+        got = context.tool.attach(target, "--rate", "16KiB")
+        require(got["stops"] <= 50, "stops", got)
+        context.tool.still_served(target)
+        wake_on(target)
+        context.note("%d stops for 60 threads, %.2f ms at most" % (
+            got["stops"], got["stopped_ns"] / 1e6))
+        require(after_fault(context, target), "it was attached")
+    with fault_target(context, "filters.py") as target:
+        target.ask("sleepers", [[[300 + n], "kill"] for n in range(40)])
+        refused(context, target, "too many threads")
+        wake_on(target)
+        after_fault(context, target)
+
+
+def made_by_others(context):
+    """A thread that our own would not outlive forks: ours comes back all the
+    same, but not as its child."""
+    with fault_target(context, "filters.py") as target:
+        plain = target.ask("allocators")
+        require_equal(target.ask("confine", [NUMBERS["accept4"]], "kill")[1], 0, "filter")
+        context.tool.attach(target, "--rate", "4KiB")
+        for _ in range(5):
+            require_equal(target.ask("fork_there"), 0, "status of its child")
+            wait_until(lambda: target.ask("keep", 50, 5000) and our_threads(target.pid), 10,
+                       "our thread to come back")
+            for tid in our_threads(target.pid):
+                require("Seccomp:\t0" in read_proc(target.pid, "task/%d/status" % tid).decode(),
+                        "our thread is confined")
+            context.tool.still_served(target)
+        require(after_fault(context, target, plain), "it was attached")
+
+
+def loaded_by_others(context):
+    """Any thread may run the script of remote debugging."""
+    if context.row.minor < 14:
+        context.skip("Python %s takes no remote debugging" % context.row.version)
+    for name in ("accept4", "pwrite64"):
+        with fault_target(context, "filters.py") as target:
+            tid, error = target.ask("confine", [NUMBERS[name]], "kill")
+            require_equal(error, 0, "filter")
+            refused(context, target, "thread %d " % tid, "--method", "remote-exec")
+            refused(context, target, "not allow %s," % name, "--method", "remote-exec")
+            after_fault(context, target)
+
+
 def without_memfd(context):
     """memfd_create would kill where nothing else is left."""
     prefix = ["unshare", "-m"] + shell(context, READ_ONLY)
@@ -128,4 +219,5 @@ def without_memfd(context):
 
 
 CASES = [killing, failing, second_of_two, harmless, unreadable, strict, of_another_thread,
-         without_memfd]
+         hooks_elsewhere, unreadable_elsewhere, many_threads, made_by_others,
+         loaded_by_others, without_memfd]

@@ -96,6 +96,53 @@ static void test_list(void **state)
 	assert_true(needs("memfd_create", true));
 }
 
+/* What the threads that only run hooks are judged by. */
+static struct pa_seccomp_others without(int number)
+{
+	const struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct pa_seccomp_others out = PA_SECCOMP_OTHERS;
+
+	pa_seccomp_judge_hooks(code, sizeof code / sizeof *code, &out);
+	return out;
+}
+
+static void test_others(void **state)
+{
+	struct pa_seccomp_others o = without(SYS_execve), two;
+
+	(void)state;
+	assert_true(!o.hooks && !o.fork_handlers && !o.start && !o.script &&
+		    o.forks);
+	assert_int_equal(o.hash, without(SYS_execve).hash);
+	assert_int_not_equal(o.hash, without(SYS_ptrace).hash);
+	assert_string_equal(without(SYS_futex).hooks, "futex");
+	assert_string_equal(without(SYS_madvise).hooks, "madvise");
+	o = without(SYS_tgkill);
+	assert_null(o.hooks);
+	assert_string_equal(o.fork_handlers, "tgkill");
+	assert_false(without(SYS_clone).forks);
+	o = without(SYS_accept4);
+	assert_null(o.hooks);
+	assert_string_equal(o.start, "accept4");
+	o = without(SYS_pwrite64);
+	assert_null(o.start);
+	assert_string_equal(o.script, "pwrite64");
+	/* each of two filters counts */
+	two = without(SYS_gettid);
+	{
+		const struct sock_filter all = BPF_STMT(BPF_RET | BPF_K,
+							SECCOMP_RET_ALLOW);
+
+		pa_seccomp_judge_hooks(&all, 1, &two);
+	}
+	assert_string_equal(two.hooks, "gettid");
+}
+
 static void test_random_programs(void **state)
 {
 	const struct seccomp_data data = { .nr = 5 };
@@ -123,6 +170,7 @@ int main(void)
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_list),
+		cmocka_unit_test(test_others),
 		cmocka_unit_test(test_random_programs),
 	};
 

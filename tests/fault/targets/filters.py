@@ -10,22 +10,28 @@ import talk
 ACTIONS = {"kill": 0x80000000, "trap": 0x00030000, "errno": 0x00050001, "enosys": 0x00050026, "log": 0x7ffc0000,
            "allow": 0x7fff0000}
 libc = ctypes.CDLL(None, use_errno=True)
+KEPT = []
 
 
 def instruction(code, jt, jf, k):
     return struct.pack("<HBBI", code, jt, jf, k)
 
 
-def install(numbers, action, dead_code=0):
-    """The action for these calls, all others are allowed.  0 or errno."""
+def program(numbers, action, dead_code=0):
+    """The action for these calls, all others are allowed."""
     code = instruction(0x20, 0, 0, 0)		# load the number of the call
     for number in numbers:
         code += instruction(0x15, 0, 1, number) + instruction(0x06, 0, 0, ACTIONS[action])
     code += instruction(0x15, 0, 0, 0xffffffff) * dead_code
     code += instruction(0x06, 0, 0, ACTIONS["allow"])
     buffer = ctypes.create_string_buffer(code, len(code))
-    program = struct.pack("<HxxxxxxQ", len(code) // 8, ctypes.addressof(buffer))
-    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program, 0, 0):
+    KEPT.append(buffer)
+    return struct.pack("<HxxxxxxQ", len(code) // 8, ctypes.addressof(buffer))
+
+
+def install(*filter):
+    """A filter over this thread.  0 or errno."""
+    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program(*filter), 0, 0):
         return ctypes.get_errno()
     return 0
 
@@ -39,6 +45,9 @@ def obey_strictly():
 
 
 TURNS = [0]
+FORKS = []	# one entry: the confined thread is to fork
+STATUS = []
+SLEEPERS = []
 
 
 def confined(numbers, action, ready):
@@ -46,6 +55,12 @@ def confined(numbers, action, ready):
     ready.append((threading.get_native_id(), install(numbers, action)))
     while True:
         TURNS[0] += len([bytes(2000) for _ in range(20)]) == 20
+        if FORKS:
+            pid = os.fork()
+            if pid == 0:
+                os._exit(0)
+            FORKS.pop()
+            STATUS.append(os.waitpid(pid, 0)[1])
 
 
 def confine(numbers, action):
@@ -57,8 +72,43 @@ def confine(numbers, action):
     return ready[0]
 
 
+def fork_there():
+    """A fork in the confined thread; the child's status."""
+    FORKS.append(True)
+    while not STATUS:
+        pass
+    return STATUS.pop()
+
+
+def sleepers(filters):
+    """For each filter a thread of C that sleeps under it; their tids."""
+    sleep = ctypes.CDLL(os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                     "confined.so")).pa_confined
+    tids = []
+    for filter in filters:
+        tid, beats = ctypes.c_int(0), ctypes.c_int(0)
+        threading.Thread(target=sleep, args=(program(*filter), ctypes.byref(tid),
+                                             ctypes.byref(beats)), daemon=True).start()
+        while not tid.value:
+            pass
+        SLEEPERS.append((tid, beats))
+        tids.append(tid.value)
+    return tids
+
+
+def beats():
+    """How often each of them has woken up."""
+    return [beats.value for _, beats in SLEEPERS]
+
+
+def keep(count, size):
+    KEPT.append([bytes(size) for _ in range(count)])
+    return len(KEPT)
+
+
 def turns():
     return TURNS[0]
 
 
-talk.serve(install=install, obey_strictly=obey_strictly, confine=confine, turns=turns)
+talk.serve(install=install, obey_strictly=obey_strictly, confine=confine, turns=turns,
+           fork_there=fork_there, sleepers=sleepers, beats=beats, keep=keep)
