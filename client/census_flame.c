@@ -21,9 +21,10 @@
 
 /* ---- collapsed ---- */
 
-static void put_frame(FILE *file, const struct pa_holder *holder)
+static void put_frame(FILE *file, const struct pa_holders *holders,
+		      uint32_t index)
 {
-	char *label = pa_holder_label(holder);
+	char *label = pa_holder_label(holders, index);
 	char *safe = label ? pa_escape_terminal(label, strlen(label)) : NULL;
 
 	for (const char *c = safe; c && *c; c++)
@@ -46,7 +47,7 @@ static void put_stack(FILE *file, const struct pa_holders *holders,
 		index = holders->holder[index].parent;
 	}
 	for (int i = n - 1; i >= 0; i--) {
-		put_frame(file, &holders->holder[chain[i]]);
+		put_frame(file, holders, chain[i]);
 		if (i)
 			fputc(';', file);
 	}
@@ -128,7 +129,7 @@ static void put_box(const struct pa_view *view,
 		    double left, double width)
 {
 	const struct pa_holder *h = &tree->holders->holder[index];
-	char *label = pa_holder_label(h);
+	char *label = pa_holder_label(tree->holders, index);
 	FILE *file = view->file;
 
 	fprintf(file, "<div data-l=\"%.6f\" data-w=\"%.6f\" style=\"left:"

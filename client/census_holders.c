@@ -55,7 +55,7 @@ static void put_holder(const struct pa_view *view,
 	uint64_t all = holders->holder[0].retained;
 	unsigned indent = 2 * (h->depth ? h->depth - 1 : 0);
 	size_t used = 2 * NUMBER_WIDTH + SHARE_WIDTH + 3;
-	char *label = pa_holder_label(h), *safe;
+	char *label = pa_holder_label(holders, index), *safe;
 	FILE *file = view->file;
 
 	indent = indent > INDENT_MOST ? INDENT_MOST : indent;

@@ -107,11 +107,23 @@ char *pa_holder_word(const struct pa_holder *holder)
 	return word_of(&step, NULL);
 }
 
-char *pa_holder_label(const struct pa_holder *holder)
+/* Below a collection a name has its module in front, and no dot. */
+static bool is_whole_name(const struct pa_holders *holders, uint32_t index)
 {
-	struct pa_path_step step = step_of(holder);
+	const struct pa_holder *h = &holders->holder[index];
 
-	return word_of(&step, ": ");
+	return h->kind == PA_HOLDER_ATTRIBUTE && h->parent != PA_NO_HOLDER &&
+		*collection(holders->holder[h->parent].kind);
+}
+
+char *pa_holder_label(const struct pa_holders *holders, uint32_t index)
+{
+	struct pa_path_step step = step_of(&holders->holder[index]);
+	char *label = word_of(&step, ": ");
+
+	if (label && *label == '.' && is_whole_name(holders, index))
+		memmove(label, label + 1, strlen(label));
+	return label;
 }
 
 char *pa_path_text(const struct pa_path *path)

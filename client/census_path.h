@@ -13,8 +13,9 @@
 
 /* One step alone, without what is above it: ".lines", "['key']", "Order". */
 char *pa_holder_word(const struct pa_holder *holder);
-/* The same with its type: ".lines: list". */
-char *pa_holder_label(const struct pa_holder *holder);
+/* The same with its type: ".lines: list"; below a collection, of a module:
+ * "app.cache.LINES: list". */
+char *pa_holder_label(const struct pa_holders *holders, uint32_t index);
 /* From the first step to the last. */
 char *pa_path_text(const struct pa_path *path);
 

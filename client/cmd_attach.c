@@ -214,9 +214,8 @@ static int answer_table(struct pa_command *command,
 
 	pa_command_name(pid, a->status.python, name, sizeof name);
 	if (a->already && a->previous_rate)
-		snprintf(how, sizeof how, "was attached already, rate changed "
-			 "from one per %s",
-			 pa_human_bytes((double)a->previous_rate).s);
+		snprintf(how, sizeof how, "was attached already, at one per "
+			 "%s", pa_human_bytes((double)a->previous_rate).s);
 	else if (a->already)
 		snprintf(how, sizeof how, "was attached already");
 	else
@@ -224,15 +223,16 @@ static int answer_table(struct pa_command *command,
 			 pa_human_short_time(a->result.stopped_ns).s,
 			 pa_human_short_time(pa_now_ns() -
 					     command->begin_ns).s);
-	pa_command_say(command, "Attached to %s: one sample per %s; %s", name,
+	pa_command_say(command, "Attached to %s", name);
+	pa_command_say(command, "One sample per %s; %s",
 		       pa_human_bytes((double)a->status.rate).s, how);
+	pa_command_say(command, "Socket %s", wire->socket);
 	if (command->args.for_ns)
-		pa_command_say(command, "Socket %s. The report follows in %s.",
-			       wire->socket,
+		pa_command_say(command, "The report follows in %s",
 			       pa_human_time(command->args.for_ns).s);
 	else
-		pa_command_say(command, "Socket %s. Next: pyattach-sample "
-			       "report %d", wire->socket, (int)pid);
+		pa_command_say(command, "Next: pyattach-sample report %d",
+			       (int)pid);
 	return pa_command_flush(command);
 }
 

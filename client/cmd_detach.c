@@ -63,10 +63,10 @@ int pa_cmd_detach(struct pa_command *command)
 	hooks = status.hooks == PA_HOOKS_PASS_THROUGH ? "pass-through" : "off";
 	if (command->args.format != PA_FORMAT_JSON) {
 		pa_command_say(command, "Detached from process %d after %s and "
-			       "%s samples: the allocators are %s",
-			       (int)command->args.pid,
+			       "%s samples", (int)command->args.pid,
 			       pa_human_time(status.uptime_ns).s,
-			       pa_human_count((double)status.samples_taken).s,
+			       pa_human_count((double)status.samples_taken).s);
+		pa_command_say(command, "The allocators are %s",
 			       status.hooks == PA_HOOKS_PASS_THROUGH ?
 			       "passed through, since somebody hooked above us"
 			       : "the original ones");
