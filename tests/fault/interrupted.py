@@ -5,7 +5,8 @@ anew after a stop may be late, by one timeout for each stop; how late is
 printed, as a busy machine is late by itself."""
 
 from fault_context import Faults, after_fault, fault_target
-from process import require, require_equal, wait_until
+from process import read_proc, require, require_equal, wait_until
+from races import frozen
 
 # After a stop their timeout begins again (the man page says so).
 MAY_BE_LATE = ("epoll_wait", "epoll_pwait", "epoll_pwait2", "recv_timeout", "recvmsg_timeout",
@@ -68,4 +69,36 @@ def judge(facts, context):
                  % (len(facts), max(exact), max(others)))
 
 
-CASES = [calls_are_exact]
+def place(target, tid):
+    """Where a thread waits: number and program counter of its call, or None."""
+    words = read_proc(target.pid, "task/%d/syscall" % tid).split()
+    return (words[0], words[-1]) if len(words) == 9 else None
+
+
+def tool_is_late(context):
+    """The tool is frozen before it can hand the call back: the stub does so
+    by itself, and the tool, when it comes at last, does not end the call."""
+    faults = Faults(context)
+    resumes = "ptrace:8"	# the first one after the commit's detach
+    late = 0
+    with fault_target(context, "calls.py") as target:
+        require(target.ask("prepared") >= 0, "the calls could not be prepared")
+        facts = wait_until(lambda: ready(target), 10, "all threads to be in their calls")
+        for name, fact in sorted(facts.items()):
+            tid = fact["tid"]
+            waiting = wait_until(lambda: place(target, tid), 10, "the thread in " + name)
+            with frozen(context, faults, target, resumes, timeout="10s",
+                        env={"PA_FAULT_THREAD": str(tid)}) as tool:
+                if tool:
+                    wait_until(lambda: place(target, tid) == waiting, 10,
+                               "the thread to be back in " + name)
+                    done = tool.go_on()
+                    require_equal(done.returncode, 0, "attach: %s" % done.stderr)
+                    late += 1
+            after_fault(context, target)
+        judge(target.ask("facts"), context)
+        target.ask("stop")
+    require(late > len(facts) // 2, "the tool was late only %d times" % late)
+
+
+CASES = [calls_are_exact, tool_is_late]

@@ -29,8 +29,8 @@ LATER = ("timeout", "gil-timeout", "no-safe-point", "loading", "traced", "stoppe
 class Frozen:
     """A tool that stops itself at a step."""
 
-    def __init__(self, faults, pid, step, timeout="2s", prefix=()):
-        environment = dict(os.environ, PA_FAULT=step + ":stop")
+    def __init__(self, faults, pid, step, timeout="2s", prefix=(), env=()):
+        environment = dict(os.environ, PA_FAULT=step + ":stop", **dict(env))
         self.process = subprocess.Popen(
             list(prefix) + [faults.program, "attach", str(pid), "--payload",
                             faults.context.tool.payload, "--rate", "64KiB", "--timeout",
