@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define BUFFERS_MAX (UINT32_MAX / 4)
-#define EDGES_MAX (1u << 24)
 #define NEAR 5u
 #define PAGE 4096u
 #define IN_PAGE (PAGE / 16)	/* buffers that begin in one page */
@@ -26,6 +25,8 @@ void pa_buffers_deinit(struct pa_buffers *buffers)
 void pa_buffers_add(struct pa_buffers *buffers, uint64_t address,
 		    uint64_t size)
 {
+	if (address >> 47)
+		return;
 	if (buffers->count == buffers->room) {
 		uint32_t room = buffers->room + buffers->room / 2 + 4096;
 		struct pa_buffer *more = room > BUFFERS_MAX ? NULL :
@@ -39,7 +40,8 @@ void pa_buffers_add(struct pa_buffers *buffers, uint64_t address,
 		buffers->room = room;
 	}
 	buffers->buffer[buffers->count++] = (struct pa_buffer){
-		.address = address, .size = size,
+		.where = address >> 4 << PA_OWNER_BITS,
+		.what = size >> 4 << PA_CLAIM_BITS,
 	};
 }
 
@@ -47,20 +49,20 @@ static int by_address(const void *left, const void *right)
 {
 	const struct pa_buffer *a = left, *b = right;
 
-	return (a->address > b->address) - (a->address < b->address);
+	return (a->where > b->where) - (a->where < b->where);
 }
 
 static bool is_sorted(const struct pa_buffers *buffers)
 {
 	for (uint32_t i = 1; i < buffers->count; i++)
-		if (buffers->buffer[i - 1].address > buffers->buffer[i].address)
+		if (buffers->buffer[i - 1].where > buffers->buffer[i].where)
 			return false;
 	return true;
 }
 
-static uint64_t page_of(uint64_t address)
+static uint64_t page_of(const struct pa_buffer *buffer)
 {
-	return address / PAGE;
+	return pa_buffer_address(buffer) / PAGE;
 }
 
 static uint32_t hash(const struct pa_buffers *buffers, uint64_t page)
@@ -76,8 +78,7 @@ static int enter_pages(struct pa_buffers *buffers)
 	uint32_t pages = 0;
 
 	for (uint32_t i = 0; i < buffers->count; i++)
-		pages += !i || page_of(buffer[i - 1].address) !=
-			page_of(buffer[i].address);
+		pages += !i || page_of(&buffer[i - 1]) != page_of(&buffer[i]);
 	buffers->n_slots = 1024;
 	while (buffers->n_slots < pages * 2ull)
 		buffers->n_slots *= 2;
@@ -85,10 +86,10 @@ static int enter_pages(struct pa_buffers *buffers)
 	if (!buffers->slots)
 		return -1;
 	for (uint32_t i = 0; i < buffers->count; i++) {
-		uint64_t page = page_of(buffer[i].address);
+		uint64_t page = page_of(&buffer[i]);
 		uint32_t h = hash(buffers, page);
 
-		if (i && page_of(buffer[i - 1].address) == page)
+		if (i && page_of(&buffer[i - 1]) == page)
 			continue;
 		while (buffers->slots[h])
 			h = (h + 1) & (buffers->n_slots - 1);
@@ -107,13 +108,15 @@ int pa_buffers_close(struct pa_buffers *buffers)
 		return -1;
 	buffers->low = UINT64_MAX;
 	for (uint32_t i = 0; i < buffers->count; i++) {
-		uint64_t bit = pa_buffer_hash(buffers->buffer[i].address) >> 40;
+		uint64_t bit = pa_buffer_hash(pa_buffer_address(
+			&buffers->buffer[i])) >> 40;
 
 		buffers->filter[bit / 64] |= 1ull << bit % 64;
 	}
 	if (buffers->count) {
-		buffers->low = buffers->buffer[0].address;
-		buffers->high = buffers->buffer[buffers->count - 1].address;
+		buffers->low = pa_buffer_address(buffers->buffer);
+		buffers->high = pa_buffer_address(buffers->buffer +
+						  buffers->count - 1);
 	}
 	return 0;
 }
@@ -122,64 +125,107 @@ int pa_buffers_close(struct pa_buffers *buffers)
 static uint32_t first_in_page(const struct pa_buffers *buffers,
 			      uint64_t address)
 {
-	uint64_t page = page_of(address);
+	uint64_t page = address / PAGE;
 	uint32_t h;
 
 	for (h = hash(buffers, page); buffers->slots[h];
 	     h = (h + 1) & (buffers->n_slots - 1)) {
 		uint32_t i = buffers->slots[h] - 1;
 
-		if (page_of(buffers->buffer[i].address) == page)
+		if (page_of(&buffers->buffer[i]) == page)
 			return i;
 	}
 	return buffers->count;
 }
 
-int64_t pa_buffers_at(struct pa_buffers *buffers, uint64_t address)
+/* The first one from `low` on, before `high`, that begins behind an address. */
+static uint32_t first_behind(const struct pa_buffers *buffers,
+			     uint64_t address, uint32_t low, uint32_t high)
 {
-	uint32_t low, high;
-
-	if (address < buffers->low || address > buffers->high)
-		return -1;
-	for (uint32_t i = buffers->last + 1; i < buffers->last + NEAR &&
-	     i < buffers->count; i++)
-		if (buffers->buffer[i].address == address)
-			return buffers->last = i;
-	low = first_in_page(buffers, address);
-	high = buffers->count - low < IN_PAGE ? buffers->count :
-		low + IN_PAGE;
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 
-		if (buffers->buffer[middle].address < address)
+		if (pa_buffer_address(&buffers->buffer[middle]) <= address)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	if (low == buffers->count || buffers->buffer[low].address != address)
+	return low;
+}
+
+/* How many buffers begin in the page of the first one, at most. */
+static uint32_t end_of_page(const struct pa_buffers *buffers, uint32_t first)
+{
+	return buffers->count - first < IN_PAGE ? buffers->count :
+		first + IN_PAGE;
+}
+
+/* Buffers of one pool lie at equal distances where all are in use: where this
+ * one is if that holds from the first one of its page on. */
+static uint32_t guess(const struct pa_buffers *buffers, uint64_t address,
+		      uint32_t first)
+{
+	const struct pa_buffer *buffer = &buffers->buffer[first];
+	uint64_t start = pa_buffer_address(buffer), step, n;
+
+	if (first + 1 >= buffers->count || address < start)
+		return first;
+	step = pa_buffer_address(buffer + 1) - start;
+	n = step ? (uint32_t)(address - start) / (uint32_t)step : 0;
+	return n < buffers->count - first ? first + (uint32_t)n : first;
+}
+
+int64_t pa_buffers_at(struct pa_buffers *buffers, uint64_t address)
+{
+	uint32_t i, first;
+
+	if (address < buffers->low || address > buffers->high)
 		return -1;
-	return buffers->last = low;
+	for (i = buffers->last + 1; i < buffers->last + NEAR &&
+	     i < buffers->count; i++)
+		if (pa_buffer_address(&buffers->buffer[i]) == address)
+			return buffers->last = i;
+	first = first_in_page(buffers, address);
+	if (first == buffers->count)
+		return -1;
+	i = guess(buffers, address, first);
+	if (pa_buffer_address(&buffers->buffer[i]) == address)
+		return buffers->last = i;
+	i = first_behind(buffers, address, first, end_of_page(buffers, first));
+	if (!i || pa_buffer_address(&buffers->buffer[i - 1]) != address)
+		return -1;
+	return buffers->last = i - 1;
 }
 
 int64_t pa_buffers_around(struct pa_buffers *buffers, uint64_t address)
 {
 	int64_t exact = pa_buffers_at(buffers, address);
-	uint32_t low = 0, high = buffers->count;
+	uint32_t first, i;
 
 	if (exact >= 0 || address < buffers->low)
 		return exact;
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-
-		if (buffers->buffer[middle].address <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (!low || address - buffers->buffer[low - 1].address >=
-	    buffers->buffer[low - 1].size)
+	/* mostly it begins in the same page */
+	first = first_in_page(buffers, address);
+	if (first < buffers->count &&
+	    pa_buffer_address(&buffers->buffer[first]) <= address)
+		i = first_behind(buffers, address, first,
+				 end_of_page(buffers, first));
+	else
+		i = first_behind(buffers, address, 0, buffers->count);
+	if (!i || address - pa_buffer_address(&buffers->buffer[i - 1]) >=
+	    pa_buffer_size(&buffers->buffer[i - 1]))
 		return -1;
-	return low - 1;
+	buffers->last = i - 1;
+	return i - 1;
+}
+
+/* Whose it is from now on. */
+static void give(struct pa_buffer *buffer, uint32_t owner, enum pa_claim claim,
+		 bool shared)
+{
+	buffer->where = (buffer->where & ~PA_OWNER_MASK) | owner;
+	buffer->what = (buffer->what & ~(PA_CLAIM_MASK | PA_BUFFER_SHARED)) |
+		(unsigned)claim | (shared ? PA_BUFFER_SHARED : 0);
 }
 
 void pa_buffers_claim(struct pa_buffers *buffers, int64_t index,
@@ -190,95 +236,9 @@ void pa_buffers_claim(struct pa_buffers *buffers, int64_t index,
 	if (index < 0 || !owner)
 		return;
 	buffer = &buffers->buffer[index];
-	if (claim < buffer->claim)
-		return;
-	if (claim > buffer->claim) {
-		buffer->claim = (uint8_t)claim;
-		buffer->owner = owner;
-		buffer->shared = false;
-	} else if (buffer->owner != owner) {
-		buffer->shared = true;
-	}
-}
-
-void pa_buffers_link(struct pa_buffers *buffers, int64_t from, int64_t to)
-{
-	if (from < 0 || to < 0 || from == to ||
-	    buffers->buffer[to].claim != PA_CLAIM_NONE)
-		return;
-	if (buffers->n_edges == buffers->room_edges) {
-		uint32_t room = buffers->room_edges * 2 + 4096;
-		struct pa_edge *more = room > EDGES_MAX ? NULL :
-			reallocarray(buffers->edges, room, sizeof *more);
-
-		/* Then some stay without an owner, and are shown so. */
-		if (!more)
-			return;
-		buffers->edges = more;
-		buffers->room_edges = room;
-	}
-	buffers->edges[buffers->n_edges++] = (struct pa_edge){
-		(uint32_t)from, (uint32_t)to,
-	};
-}
-
-static int by_from(const void *left, const void *right)
-{
-	const struct pa_edge *a = left, *b = right;
-
-	return (a->from > b->from) - (a->from < b->from);
-}
-
-static uint32_t first_edge(const struct pa_buffers *buffers, uint32_t from)
-{
-	uint32_t low = 0, high = buffers->n_edges;
-
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-
-		if (buffers->edges[middle].from < from)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-void pa_buffers_spread(struct pa_buffers *buffers)
-{
-	/* Each buffer enters the queue once. */
-	uint32_t *queue = calloc(buffers->count + 1ull, sizeof *queue);
-	uint32_t n = 0;
-
-	if (!queue || !buffers->n_edges) {
-		free(queue);
-		return;
-	}
-	qsort(buffers->edges, buffers->n_edges, sizeof *buffers->edges,
-	      by_from);
-	for (uint32_t i = 0; i < buffers->n_edges; i++) {
-		uint32_t from = buffers->edges[i].from;
-
-		if ((!i || buffers->edges[i - 1].from != from) &&
-		    buffers->buffer[from].claim)
-			queue[n++] = from;
-	}
-	for (uint32_t i = 0; i < n; i++) {
-		const struct pa_buffer *from = &buffers->buffer[queue[i]];
-
-		for (uint32_t e = first_edge(buffers, queue[i]);
-		     e < buffers->n_edges &&
-		     buffers->edges[e].from == queue[i]; e++) {
-			struct pa_buffer *to =
-				&buffers->buffer[buffers->edges[e].to];
-
-			if (to->claim)
-				continue;
-			to->claim = PA_CLAIM_SCAN;
-			to->owner = from->owner;
-			to->shared = from->shared;
-			queue[n++] = buffers->edges[e].to;
-		}
-	}
-	free(queue);
+	if (claim > pa_buffer_claim(buffer))
+		give(buffer, owner, claim, false);
+	else if (claim == pa_buffer_claim(buffer) &&
+		 pa_buffer_owner(buffer) != owner)
+		buffer->what |= PA_BUFFER_SHARED;
 }

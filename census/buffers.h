@@ -15,13 +15,16 @@
 
 enum pa_claim { PA_CLAIM_NONE, PA_CLAIM_SCAN, PA_CLAIM_LAYOUT, PA_CLAIM_TYPE };
 
+/* There are millions: address and owner share a word, so do size and claim. */
 struct pa_buffer {
-	uint64_t address;
-	uint64_t size;
-	uint32_t owner;		/* index of a type, 0 = nobody's */
-	uint8_t claim;		/* enum pa_claim */
-	bool shared;		/* types of the same claim differ */
+	uint64_t where;		/* address / 16, index of a type: 0 = nobody's */
+	uint64_t what;		/* size / 16, PA_BUFFER_SHARED, enum pa_claim */
 };
+#define PA_OWNER_BITS 20u
+#define PA_OWNER_MASK ((1ull << PA_OWNER_BITS) - 1)
+#define PA_BUFFER_SHARED 4ull	/* types of the same claim differ */
+#define PA_CLAIM_MASK 3ull
+#define PA_CLAIM_BITS 3u
 
 struct pa_edge {
 	uint32_t from, to;	/* buffers */
@@ -41,6 +44,7 @@ struct pa_buffers {
 };
 
 void pa_buffers_deinit(struct pa_buffers *buffers);
+/* Multiples of 16, below 2^47. */
 void pa_buffers_add(struct pa_buffers *buffers, uint64_t address,
 		    uint64_t size);
 /* 0, or -1 without memory. */
@@ -57,6 +61,26 @@ void pa_buffers_claim(struct pa_buffers *buffers, int64_t index,
 void pa_buffers_link(struct pa_buffers *buffers, int64_t from, int64_t to);
 /* What a buffer points at is its owner's, where nobody else claims it. */
 void pa_buffers_spread(struct pa_buffers *buffers);
+
+static inline uint64_t pa_buffer_address(const struct pa_buffer *buffer)
+{
+	return buffer->where >> PA_OWNER_BITS << 4;
+}
+
+static inline uint64_t pa_buffer_size(const struct pa_buffer *buffer)
+{
+	return buffer->what >> PA_CLAIM_BITS << 4;
+}
+
+static inline uint32_t pa_buffer_owner(const struct pa_buffer *buffer)
+{
+	return buffer->where & PA_OWNER_MASK;
+}
+
+static inline enum pa_claim pa_buffer_claim(const struct pa_buffer *buffer)
+{
+	return (enum pa_claim)(buffer->what & PA_CLAIM_MASK);
+}
 
 static inline uint64_t pa_buffer_hash(uint64_t address)
 {

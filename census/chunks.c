@@ -8,7 +8,7 @@
 
 enum {
 	SIZE = 8, USER = 16, PREV_IN_USE = 1, MAPPED = 2, FLAGS = 7,
-	SIZE_MIN = 32, AGREE = 4,
+	SIZE_MIN = 32, FENCE = 32, AGREE = 4,
 };
 #define HEAD 4096u
 /* A thread's own list of free chunks, the first chunk of its heap. */
@@ -34,6 +34,19 @@ static uint64_t chunk_size(struct pa_walk *walk, uint64_t address,
 	return size < SIZE_MIN || size % 16 || size > end - address ? 0 : size;
 }
 
+/* Where a heap could not grow glibc ends it with two heads that are no chunks:
+ * the first has only the size of a head, the second that or none. */
+static bool is_fence(struct pa_walk *walk, uint64_t address, uint64_t end)
+{
+	uint64_t next;
+
+	if (end - address < FENCE || address >= end ||
+	    (size_field(walk, address) & ~(uint64_t)FLAGS) != USER)
+		return false;
+	next = size_field(walk, address + USER);
+	return next & PREV_IN_USE && (next & ~(uint64_t)FLAGS) <= USER;
+}
+
 /* Do so many chunks in a row look right from here, or all up to the end? */
 static bool chunks_agree(struct pa_walk *walk, uint64_t address, uint64_t end,
 			 unsigned n)
@@ -41,9 +54,9 @@ static bool chunks_agree(struct pa_walk *walk, uint64_t address, uint64_t end,
 	while (n-- && address < end) {
 		uint64_t size = chunk_size(walk, address, end);
 
-		if (!size)
+		if (!size && !is_fence(walk, address, end))
 			return false;
-		address += size;
+		address += size ? size : FENCE;
 	}
 	return true;
 }
@@ -109,6 +122,12 @@ void pa_walk_chunks(struct pa_walk *walk, uint64_t start, uint64_t end)
 		uint64_t size = chunk_size(walk, at, end);
 		bool live;
 
+		if (!size && is_fence(walk, at, end)) {
+			if (walk->chunk)
+				walk->chunk(walk->context, at, FENCE, false);
+			at += FENCE;
+			continue;
+		}
 		if (!size) {
 			/* go on where chunks make sense again */
 			walk->damaged++;

@@ -30,6 +30,7 @@ enum {
 	PA_NDARRAY_DATA = 16,
 	PA_DEQUE_LEFT_INDEX = 40, PA_DEQUE_RIGHT_INDEX = 48,
 	PA_DEQUE_ITEMS = 64,	/* in a block, behind its first link */
+	PA_DEQUE_NEXT = 520,	/* the last one, in a block */
 	PA_WEAK_CALLBACK = 24, PA_WEAK_BODY = 56,
 	PA_MODULE_DICT = 16, PA_FRAME_CODE = 32,
 

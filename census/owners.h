@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The second pass: who points at each buffer.
+ * The second pass: who points at each buffer, where no layout tells.
  */
 #ifndef PA_CENSUS_OWNERS_H
 #define PA_CENSUS_OWNERS_H
@@ -13,13 +13,16 @@ struct pa_owners {
 	struct pa_window *window;
 	struct pa_types *types;
 	struct pa_buffers *buffers;	/* closed */
-	uint32_t next;			/* buffer: the walk is in their order */
-	uint32_t *later;		/* buffers whose owner comes behind */
-	uint32_t n_later, room_later;
 };
 
-/* A visitor of pa_walk: context is a struct pa_owners. */
-void pa_owners_visit(void *context, const struct pa_block *block);
+/* Have instances of a type to be scanned at all? */
+bool pa_owners_want(const struct pa_types *types, uint32_t type);
+/* Were there so many without a buffer that none has one? */
+bool pa_owners_are_done(const struct pa_types *types, uint32_t type);
+
+/* An object in a block, `offset` behind its start.  May move the window. */
+void pa_owners_scan(struct pa_owners *owners, const struct pa_block *block,
+		    uint32_t type, unsigned offset);
 
 /* After the walk: what nobody claimed may belong to another buffer. */
 void pa_owners_finish(struct pa_owners *owners);

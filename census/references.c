@@ -125,30 +125,6 @@ static const uint8_t *bytes_at(struct pa_references *r,
 	return pa_window_at(r->window, block->address + at, most);
 }
 
-/* How long the object is: behind it may lie what was there before. */
-static uint64_t object_end(struct pa_references *r,
-			   const struct pa_block *block,
-			   const struct pa_type *type, uint64_t offset)
-{
-	uint64_t end = offset + type->basicsize, n;
-	const uint8_t *bytes;
-
-	if (r->types->layout->inline_values &&
-	    type->flags & PA_TPFLAGS_INLINE_VALUES) {
-		bytes = bytes_at(r, block, end, 8);
-		return bytes ? end + 8 + 8ull * bytes[0] : end;
-	}
-	if (!type->itemsize)
-		return end;
-	bytes = bytes_at(r, block, offset + PA_OB_SIZE, 8);
-	n = bytes ? pa_word(bytes) : 0;
-	if (type->flags & PA_TPFLAGS_TYPE ||
-	    n > block->size / type->itemsize)
-		return block->size;
-	/* an attribute dict may follow, aligned */
-	return end + ((n * type->itemsize + 7) & ~7ull);
-}
-
 /* Managed dict and weak references in front of the collector's links. */
 static void draw_pre_head(struct pa_references *r,
 			  const struct pa_block *block, uint32_t node,
@@ -170,8 +146,10 @@ static void draw_object(struct pa_references *r, const struct pa_block *block,
 {
 	uint32_t what = r->nodes.node[node];
 	const struct pa_type *type = &r->types->type[what & PA_NODE_TYPE];
-	uint64_t offset = pa_object_offset(r->types, what);
-	uint64_t end = object_end(r, block, type, offset), weak;
+	unsigned offset = pa_object_offset(r->types, what);
+	uint64_t weak, end = pa_object_end(r->types, type, block->head,
+					   block->head_size, block->size,
+					   offset);
 
 	if (type->flags & PA_TPFLAGS_PRE_HEAD)
 		draw_pre_head(r, block, node, offset);
@@ -282,7 +260,8 @@ static void close_until(struct pa_references *r, uint32_t node)
 		r->graph.first[r->done++] = r->n_edges;
 }
 
-void pa_references_draw(struct pa_references *r, const struct pa_block *block)
+uint32_t pa_references_draw(struct pa_references *r,
+			    const struct pa_block *block)
 {
 	uint64_t inside;
 	uint32_t node = pa_nodes_around(&r->nodes, block->address, &inside);
@@ -290,15 +269,16 @@ void pa_references_draw(struct pa_references *r, const struct pa_block *block)
 
 	/* Of a live process blocks may have come, gone or changed. */
 	if (node == PA_NO_NODE || inside || !grow_first(r) || node < r->done)
-		return;
+		return 0;
 	what = r->nodes.node[node];
 	close_until(r, node + 1);
 	if (what & PA_NODE_LEAF)
-		return;
+		return what;
 	if (what & PA_NODE_TYPED)
 		draw_object(r, block, node);
 	else
 		draw_buffer(r, block, node);
+	return what;
 }
 
 int pa_references_close(struct pa_references *r)

@@ -37,8 +37,9 @@ void pa_references_deinit(struct pa_references *r);
 /* First walk: a block, and what pa_types_object said of it. */
 void pa_references_note(struct pa_references *r, const struct pa_block *block,
 			uint32_t type, unsigned offset, uint64_t references);
-/* Second walk, once the nodes are closed.  May move the window. */
-void pa_references_draw(struct pa_references *r, const struct pa_block *block);
+/* Second walk, once the nodes are closed.  May move the window.  Returns what
+ * is known of the block's node, 0 if it has none. */
+uint32_t pa_references_draw(struct pa_references *r, const struct pa_block *block);
 /* After it: 0, or -1 without memory. */
 int pa_references_close(struct pa_references *r);
 

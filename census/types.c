@@ -9,12 +9,8 @@
 
 #define TYPES_MAX (1u << 20)
 #define REFUSED 65536u
-#define RECENT 1024u
 #define CHAIN 8			/* metatypes of metatypes */
 #define SIZE_MAX_OF_TYPE (1ull << 31)
-#define DEBUG_HEAD 16u
-#define NAME_ROOM 32u
-#define BASES 64
 
 static uint32_t hash(uint64_t address)
 {
@@ -35,7 +31,7 @@ int pa_types_init(struct pa_types *types, struct pa_window *window, int minor)
 	types->slots = calloc(types->n_slots, sizeof *types->slots);
 	types->refused = calloc(REFUSED, sizeof *types->refused);
 	types->names = calloc(types->names_room, 1);
-	types->recent = calloc(RECENT, sizeof *types->recent);
+	types->recent = calloc(PA_TYPES_RECENT, sizeof *types->recent);
 	return types->recent && types->type && types->slots && types->refused &&
 		types->names ? 0 : -1;
 }
@@ -107,121 +103,6 @@ static bool is_type(struct pa_types *types, uint64_t metatype)
 	return false;
 }
 
-/* The start of a C name; the longest one asked for lies on one page or two. */
-static void read_name(struct pa_types *types, uint64_t at, char *name)
-{
-	memset(name, 0, NAME_ROOM);
-	for (size_t n = NAME_ROOM; n > 4; n /= 2)
-		if (pa_window_peek(types->window, at, name, n - 1))
-			return;
-}
-
-/* Types by the name of the static type at the end of their bases. */
-static enum pa_shape named_shape(struct pa_types *types, uint64_t name_at)
-{
-	static const struct {
-		const char *name;
-		enum pa_shape shape;
-	} known[] = {
-		{ "set", PA_SHAPE_SET }, { "frozenset", PA_SHAPE_SET },
-		{ "collections.deque", PA_SHAPE_DEQUE },
-		{ "bytearray", PA_SHAPE_BYTEARRAY },
-		{ "array.array", PA_SHAPE_ARRAY },
-		{ "numpy.ndarray", PA_SHAPE_NDARRAY },
-		{ "float", PA_SHAPE_LEAF }, { "complex", PA_SHAPE_LEAF },
-	};
-	char name[NAME_ROOM];
-
-	read_name(types, name_at, name);
-	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-		if (!strcmp(name, known[i].name))
-			return known[i].shape;
-	return PA_SHAPE_SCAN;
-}
-
-static enum pa_role named_role(struct pa_types *types, uint64_t name_at)
-{
-	static const struct {
-		const char *name;
-		enum pa_role role;
-	} known[] = {
-		{ "weakref", PA_ROLE_WEAK },
-		{ "weakref.ReferenceType", PA_ROLE_WEAK },
-		{ "weakproxy", PA_ROLE_WEAK },
-		{ "weakref.ProxyType", PA_ROLE_WEAK },
-		{ "weakcallableproxy", PA_ROLE_WEAK },
-		{ "weakref.CallableProxyType", PA_ROLE_WEAK },
-		{ "module", PA_ROLE_MODULE }, { "frame", PA_ROLE_FRAME },
-		{ "code", PA_ROLE_CODE },
-	};
-	char name[NAME_ROOM];
-
-	read_name(types, name_at, name);
-	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-		if (!strcmp(name, known[i].name))
-			return known[i].role;
-	return PA_ROLE_NONE;
-}
-
-/* Its own role, or that of the static type among its bases. */
-static void find_role(struct pa_types *types, struct pa_type *type)
-{
-	uint64_t base = type->base;
-	uint8_t words[PA_TP_READ];
-
-	if (!(type->flags & PA_TPFLAGS_HEAP))
-		type->role = named_role(types, type->name_at);
-	for (int i = 0; i < BASES && base && !type->role; i++) {
-		if (!pa_window_peek(types->window, base, words, sizeof words))
-			return;
-		if (!(pa_word(words + PA_TP_FLAGS) & PA_TPFLAGS_HEAP))
-			type->role = named_role(types,
-						pa_word(words + PA_TP_NAME));
-		base = pa_word(words + PA_TP_BASE);
-	}
-}
-
-static enum pa_shape flag_shape(uint64_t flags)
-{
-	if (flags & PA_TPFLAGS_TYPE)
-		return PA_SHAPE_TYPE;
-	if (flags & PA_TPFLAGS_LIST)
-		return PA_SHAPE_LIST;
-	if (flags & PA_TPFLAGS_DICT)
-		return PA_SHAPE_DICT;
-	if (flags & (PA_TPFLAGS_INT | PA_TPFLAGS_BYTES | PA_TPFLAGS_TUPLE))
-		return PA_SHAPE_LEAF;
-	return PA_SHAPE_SCAN;
-}
-
-static void find_shape(struct pa_types *types, struct pa_type *type)
-{
-	uint8_t words[PA_TP_READ];
-	uint64_t base = type->base, flags = type->flags;
-	bool heap = flags & PA_TPFLAGS_HEAP;
-
-	type->shape = flag_shape(flags);
-	if (type->shape == PA_SHAPE_SCAN)
-		type->shape = named_shape(types, type->name_at);
-	else if (heap)
-		return;
-	/* deque and array are heap types on some versions; a class of the
-	 * program has no dot in its name */
-	if (heap && type->shape != PA_SHAPE_DEQUE &&
-	    type->shape != PA_SHAPE_ARRAY)
-		type->shape = PA_SHAPE_SCAN;
-	type->exact = type->shape != PA_SHAPE_SCAN;
-	for (int i = 0; i < BASES && base && !type->shape; i++) {
-		if (!pa_window_peek(types->window, base, words, sizeof words))
-			break;
-		type->shape = named_shape(types, pa_word(words + PA_TP_NAME));
-		base = pa_word(words + PA_TP_BASE);
-	}
-	/* a subclass may have slots of its own */
-	if (type->shape == PA_SHAPE_LEAF && !type->exact)
-		type->shape = PA_SHAPE_SCAN;
-}
-
 /* Look at what may be a type; 0 if it is none. */
 static uint32_t examine(struct pa_types *types, uint64_t address)
 {
@@ -251,8 +132,8 @@ static uint32_t examine(struct pa_types *types, uint64_t address)
 	type->weak_list = pa_word(words + PA_TP_WEAK_LIST);
 	type->dict_offset = (int64_t)pa_word(words + PA_TP_DICT_OFFSET);
 	type->members = pa_word(words + PA_TP_MEMBERS);
-	find_shape(types, type);
-	find_role(types, type);
+	pa_type_find_shape(types, type);
+	pa_type_find_role(types, type);
 	put_slot(types, types->count);
 	return types->count++;
 }
@@ -273,69 +154,4 @@ uint32_t pa_types_at(struct pa_types *types, uint64_t address)
 	if (!index)
 		*refused = address;
 	return index;
-}
-
-/* The same for what is asked for again and again. */
-static uint32_t type_at(struct pa_types *types, uint64_t address)
-{
-	uint32_t *recent = &types->recent[(address >> 4 ^ address >> 12) %
-					  RECENT];
-
-	if (types->type[*recent].address != address)
-		*recent = pa_types_at(types, address);
-	return *recent;
-}
-
-/* Could this word be a reference count?  Pointers cannot. */
-static bool is_count(const struct pa_layout *layout, uint64_t word)
-{
-	return !(word >> 32 & (layout->flags_in_refcount ? 0xffff :
-			       0xffffffff));
-}
-
-bool pa_is_leaf_object(const struct pa_type *type, const uint8_t *bytes,
-		       size_t room)
-{
-	if (type->flags & PA_TPFLAGS_STR)
-		return !(type->flags & PA_TPFLAGS_HEAP) &&
-			room >= PA_STR_STATE + 4 &&
-			(pa_half(bytes + PA_STR_STATE) & PA_STR_ASCII) ==
-			PA_STR_ASCII;
-	return type->exact && type->shape == PA_SHAPE_LEAF &&
-		!(type->flags & PA_TPFLAGS_TUPLE);
-}
-
-uint32_t pa_types_object(struct pa_types *types, const uint8_t *head,
-			 size_t head_size, uint64_t size, unsigned *offset,
-			 uint64_t *references)
-{
-	unsigned skip = pa_is_debug_block(head, head_size) ? DEBUG_HEAD : 0;
-
-	for (unsigned at = 0; at <= (unsigned)(PA_GC_HEAD + PA_PRE_HEAD); at += 16) {
-		const struct pa_type *type;
-		unsigned in = skip + at, want;
-		uint32_t index;
-		uint64_t least;
-
-		if (in + 16 > head_size)
-			break;
-		if (!is_count(types->layout, pa_word(head + in)))
-			continue;
-		index = type_at(types, pa_word(head + in + PA_OB_TYPE));
-		if (!index)
-			continue;
-		type = &types->type[index];
-		want = (type->flags & PA_TPFLAGS_GC ? 16u : 0u) +
-			(type->flags & PA_TPFLAGS_PRE_HEAD ? 16u : 0u);
-		/* a str's basic size is that of the longest of its heads */
-		least = type->flags & PA_TPFLAGS_STR &&
-			!(type->flags & PA_TPFLAGS_HEAP) ?
-			types->layout->ascii : type->basicsize;
-		if (want != at || in + least > size)
-			continue;
-		*offset = in;
-		*references = pa_half(head + in);
-		return index;
-	}
-	return 0;
 }

@@ -12,6 +12,8 @@
 #include "census/layout.h"
 #include "census/window.h"
 
+#define PA_TYPES_RECENT 1024u
+
 /* Instances whose buffers are known; everything else is scanned. */
 enum pa_shape {
 	PA_SHAPE_SCAN = 0,
@@ -92,6 +94,18 @@ static inline bool pa_is_debug_block(const uint8_t *head, size_t size)
  * object on. */
 bool pa_is_leaf_object(const struct pa_type *type, const uint8_t *bytes,
 		       size_t room);
+
+/*
+ * How far behind its block's start an object ends: behind it may lie what was
+ * there before.  May lie behind the block's end as well.
+ */
+uint64_t pa_object_end(const struct pa_types *types,
+		       const struct pa_type *type, const uint8_t *head,
+		       size_t head_size, uint64_t size, unsigned offset);
+
+/* shapes.c, for a type whose other fields are known */
+void pa_type_find_shape(struct pa_types *types, struct pa_type *type);
+void pa_type_find_role(struct pa_types *types, struct pa_type *type);
 
 /* Find out module and qualified name of all types. */
 void pa_types_name(struct pa_types *types);

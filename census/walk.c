@@ -86,23 +86,12 @@ static uint32_t try_pool(struct pa_walk *walk, uint64_t at, uint64_t end)
 	return 0;
 }
 
-/* The size of a pool that nobody wants to see, or 0. */
-static uint64_t skipped(struct pa_walk *walk, uint64_t at)
-{
-	while (walk->n_skip && (*walk->skip & -(uint64_t)PA_CENSUS_PAGE) < at) {
-		walk->skip++;
-		walk->n_skip--;
-	}
-	if (!walk->n_skip || (*walk->skip & -(uint64_t)PA_CENSUS_PAGE) != at)
-		return 0;
-	return *walk->skip % PA_CENSUS_PAGE * PA_CENSUS_PAGE;
-}
-
 /* Anonymous memory: pools, heaps of arenas, chunks of their own mapping.
  * Returns where to go on. */
 static uint64_t step(struct pa_walk *walk, uint64_t at, uint64_t end)
 {
-	uint64_t from, to, size = skipped(walk, at);
+	uint64_t from, to;
+	uint64_t size = walk->skip ? walk->skip(walk->context, at) : 0;
 
 	if (size)
 		return at + size;

@@ -53,9 +53,8 @@ struct pa_walk {
 		      bool live);
 	/* memory that is there and is none of these */
 	void (*gap)(void *context, uint64_t start, uint64_t end);
-	/* pools of no interest, by address: their size in the lowest bits */
-	const uint64_t *skip;
-	size_t n_skip;
+	/* the size of a pool of no interest at an address, or 0 */
+	uint64_t (*skip)(void *context, uint64_t address);
 	/* glibc marks the small chunks that it keeps with this; 0 = unknown */
 	uint64_t kept_key;
 	uint64_t changing, damaged;

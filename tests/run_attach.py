@@ -31,7 +31,7 @@ GROUPS = ["truth", "exact", "detach", "rate", "faults", "blocked", "finalisers",
           "names", "badinput", "clients", "files", "hostile", "forks", "exits", "tracemalloc_",
           "allocators", "thinning", "harm", "limits", "wider",
           "containers", "users", "placement", "swap", "cores", "census", "census_where",
-          "census_cores", "census_refused", "pause", "holders"]
+          "census_cores", "census_refused", "leftover", "pause", "holders"]
 
 # What belongs to work that is not finished: run by name or with --full, and
 # named wherever it is left out.

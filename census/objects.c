@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The object that begins in a block: its type, whether it points at anything,
+ * and where it ends; see types.h.
+ */
+#include "census/types.h"
+
+#define DEBUG_HEAD 16u
+
+/* The same for what is asked for again and again. */
+static uint32_t type_at(struct pa_types *types, uint64_t address)
+{
+	uint32_t *recent = &types->recent[(address >> 4 ^ address >> 12) %
+					  PA_TYPES_RECENT];
+
+	if (types->type[*recent].address != address)
+		*recent = pa_types_at(types, address);
+	return *recent;
+}
+
+/* Could this word be a reference count?  Pointers cannot. */
+static bool is_count(const struct pa_layout *layout, uint64_t word)
+{
+	return !(word >> 32 & (layout->flags_in_refcount ? 0xffff :
+			       0xffffffff));
+}
+
+bool pa_is_leaf_object(const struct pa_type *type, const uint8_t *bytes,
+		       size_t room)
+{
+	if (type->flags & PA_TPFLAGS_STR)
+		return !(type->flags & PA_TPFLAGS_HEAP) &&
+			room >= PA_STR_STATE + 4 &&
+			(pa_half(bytes + PA_STR_STATE) & PA_STR_ASCII) ==
+			PA_STR_ASCII;
+	return type->exact && type->shape == PA_SHAPE_LEAF &&
+		!(type->flags & PA_TPFLAGS_TUPLE);
+}
+
+uint32_t pa_types_object(struct pa_types *types, const uint8_t *head,
+			 size_t head_size, uint64_t size, unsigned *offset,
+			 uint64_t *references)
+{
+	unsigned skip = pa_is_debug_block(head, head_size) ? DEBUG_HEAD : 0;
+
+	for (unsigned at = 0; at <= (unsigned)(PA_GC_HEAD + PA_PRE_HEAD); at += 16) {
+		const struct pa_type *type;
+		unsigned in = skip + at, want;
+		uint32_t index;
+		uint64_t least;
+
+		if (in + 16 > head_size)
+			break;
+		if (!is_count(types->layout, pa_word(head + in)))
+			continue;
+		index = type_at(types, pa_word(head + in + PA_OB_TYPE));
+		if (!index)
+			continue;
+		type = &types->type[index];
+		want = (type->flags & PA_TPFLAGS_GC ? 16u : 0u) +
+			(type->flags & PA_TPFLAGS_PRE_HEAD ? 16u : 0u);
+		/* a str's basic size is that of the longest of its heads */
+		least = type->flags & PA_TPFLAGS_STR &&
+			!(type->flags & PA_TPFLAGS_HEAP) ?
+			types->layout->ascii : type->basicsize;
+		if (want != at || in + least > size)
+			continue;
+		*offset = in;
+		*references = pa_half(head + in);
+		return index;
+	}
+	return 0;
+}
+
+uint64_t pa_object_end(const struct pa_types *types,
+		       const struct pa_type *type, const uint8_t *head,
+		       size_t head_size, uint64_t size, unsigned offset)
+{
+	uint64_t end = offset + type->basicsize, n;
+
+	if (types->layout->inline_values &&
+	    type->flags & PA_TPFLAGS_INLINE_VALUES)
+		return end < head_size ? end + 8 + 8ull * head[end] : end;
+	if (!type->itemsize)
+		return end;
+	if (offset + PA_OB_SIZE + 8 > head_size)
+		return size;
+	n = pa_word(head + offset + PA_OB_SIZE);
+	if (n > size / type->itemsize)
+		return size;
+	/* an attribute dict may follow, aligned */
+	return end + ((n * type->itemsize + 7) & ~7ull);
+}
