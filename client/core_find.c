@@ -65,7 +65,7 @@ static int judge(const struct pa_directory *d, uint64_t address, char *text,
 	else if (d->major > PA_IMAGE_MAJOR)
 		snprintf(text, size, "format %u.%u, this tool knows %u",
 			 d->major, d->minor, PA_IMAGE_MAJOR);
-	else if (d->major != PA_IMAGE_MAJOR || d->header_size < sizeof *d)
+	else if (d->major != PA_IMAGE_MAJOR || d->header_size < PA_IMAGE_HEADER_MIN)
 		snprintf(text, size, "its header makes no sense");
 	else if ((uint32_t)crc32_z(0, (const void *)d, n) != d->identity_crc)
 		snprintf(text, size, "its checksum is wrong");

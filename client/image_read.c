@@ -73,7 +73,8 @@ static int check_directory(const struct pa_reader *reader,
 		return pa_fail(diag, PA_E_DAMAGED, "the image is damaged: the "
 			       "checksum of its directory is wrong");
 	if (d->endian != PA_IMAGE_ENDIAN || d->major != PA_IMAGE_MAJOR ||
-	    d->header_size < sizeof *d || d->header_size > PA_IMAGE_PAGE ||
+	    d->header_size < PA_IMAGE_HEADER_MIN ||
+	    d->header_size > PA_IMAGE_PAGE ||
 	    d->state == PA_STATE_EMPTY || d->state > PA_STATE_FAILED)
 		return pa_fail(diag, PA_E_DAMAGED, "the image is damaged: its "
 			       "directory makes no sense");
@@ -107,6 +108,15 @@ static bool all_zero(const struct pa_reader *reader, uint64_t at, size_t n)
 	return true;
 }
 
+/* The fields that version 1.0 does not have. */
+static bool tail_right(const struct pa_directory *d)
+{
+	return d->header_size < sizeof *d ||
+		(!d->tail_reserved && d->tail_crc ==
+		 checksum(0, &d->requested_monotonic_ns,
+			  sizeof d->requested_monotonic_ns));
+}
+
 static int check_rest_of_page(const struct pa_reader *reader,
 			      const struct pa_directory *d,
 			      struct pa_diag *diag)
@@ -118,6 +128,9 @@ static int check_rest_of_page(const struct pa_reader *reader,
 	if (err)
 		return pa_fail(diag, err, "the image is cut short in its "
 			       "first page");
+	if (!tail_right(d))
+		return pa_fail(diag, PA_E_DAMAGED, "the image is damaged: the "
+			       "second checksum of its directory is wrong");
 	if (d->reserved ||
 	    !all_zero(reader, reader->directory + d->header_size,
 		      PA_IMAGE_PAGE - d->header_size))
@@ -171,6 +184,8 @@ static int read_directory(const struct pa_reader *reader,
 	if (!err && reader->snapshot)
 		err = check_rest_of_page(reader, d, diag);
 	end_strings(d);
+	if (d->header_size < sizeof *d)
+		d->requested_monotonic_ns = 0;
 	return err;
 }
 

@@ -60,7 +60,9 @@ static void seal(struct pa_directory *d)
 	d->header_size = sizeof *d;
 	d->flags |= PA_FLAG_SNAPSHOT;
 	d->active_set = 0;
-	d->reserved = 0;
+	d->reserved = d->tail_reserved = 0;
+	d->tail_crc = checksum(0, &d->requested_monotonic_ns,
+			       sizeof d->requested_monotonic_ns);
 	d->identity_crc = checksum(0, d, offsetof(struct pa_directory,
 						  identity_crc));
 	d->snapshot_crc = checksum(0, d, offsetof(struct pa_directory,

@@ -71,6 +71,23 @@ uint64_t pa_image_now(const struct pa_directory *d)
 		d->heartbeat_monotonic_ns;
 }
 
+/* The oldest of several; what is not known of one is not known of all. */
+static void add_requested(struct pa_report *report,
+			  const struct pa_directory *d)
+{
+	uint64_t now = pa_image_now(d), then = d->requested_monotonic_ns;
+	uint64_t age = !then ? UINT64_MAX : now > then ? now - then : 0;
+
+	report->requested_bytes += d->requested_bytes;
+	report->requested_calls += d->requested_calls;
+	if (age > report->requested_age_ns)
+		report->requested_age_ns = age;
+	if (d->uncounted_max > UINT64_MAX - report->uncounted_max)
+		report->uncounted_max = UINT64_MAX;
+	else
+		report->uncounted_max += d->uncounted_max;
+}
+
 static void add_metadata(struct pa_report *report,
 			 const struct pa_directory *d,
 			 enum pa_source_kind source)
@@ -104,12 +121,6 @@ static void add_metadata(struct pa_report *report,
 		d->rate_effective : 0;
 	if (d->rate_effective > report->rate_max)
 		report->rate_max = d->rate_effective;
-	report->requested_bytes += d->requested_bytes;
-	report->requested_calls += d->requested_calls;
-	if (d->uncounted_max > UINT64_MAX - report->uncounted_max)
-		report->uncounted_max = UINT64_MAX;
-	else
-		report->uncounted_max += d->uncounted_max;
 	report->rss += d->rss;
 	report->rss_at_attach += d->rss_at_attach;
 	report->evicted += d->sites_evicted;
@@ -143,6 +154,7 @@ int pa_report_add(struct pa_report *report, const struct pa_image *image,
 
 	if (!err) {
 		add_metadata(report, &image->directory, source);
+		add_requested(report, &image->directory);
 		add_estimated(report, &image->directory);
 		report->torn += image->torn;
 		report->damaged += image->damaged;

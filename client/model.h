@@ -77,6 +77,8 @@ struct pa_report {
 	uint64_t rate, rate_effective, rate_max;
 	/* uncounted_max UINT64_MAX: at least so much was requested */
 	uint64_t requested_bytes, requested_calls, uncounted_max;
+	/* How much older than the image these are; UINT64_MAX: not known. */
+	uint64_t requested_age_ns;
 	struct pa_tally estimated;
 	struct pa_sum estimated_sum;
 	struct pa_estimate estimated_bytes, estimated_calls;

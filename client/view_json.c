@@ -128,11 +128,13 @@ static json_t *requested_json(const struct pa_report *r, uint64_t value)
 static void add_totals(json_t *object, const struct pa_report *r)
 {
 	json_object_set_new(object, "requested", json_pack(
-		"{s:o, s:o, s:o}",
+		"{s:o, s:o, s:o, s:o}",
 		"bytes", requested_json(r, r->requested_bytes),
 		"calls", requested_json(r, r->requested_calls),
 		"uncounted_max", r->uncounted_max == UINT64_MAX ?
-		json_null() : pa_json_count(r->uncounted_max)));
+		json_null() : pa_json_count(r->uncounted_max),
+		"age_ns", r->requested_age_ns == UINT64_MAX ?
+		json_null() : pa_json_count(r->requested_age_ns)));
 	json_object_set_new(object, "estimated", json_pack(
 		"{s:o, s:o}",
 		"bytes", pa_json_estimate(&r->estimated_bytes),

@@ -184,13 +184,28 @@ static void put_warnings(const struct pa_view *view,
 
 /* ---- the foot ---- */
 
+/* The exact totals of a core, and when they were right: the payload brings
+ * them into memory every few seconds. */
+static void counted_text(const struct pa_report *r, char *text, size_t size)
+{
+	bool before = r->requested_age_ns > 0;
+
+	if (r->requested_age_ns == UINT64_MAX)
+		return;
+	snprintf(text, size, "; exactly %s in %s calls %s%s the last sample",
+		 pa_human_bytes((double)r->requested_bytes).s,
+		 pa_human_count((double)r->requested_calls).s,
+		 before ? pa_human_time(r->requested_age_ns).s : "",
+		 before ? " before" : "after");
+}
+
 static void put_foot(const struct pa_view *view, const struct pa_report *r)
 {
 	static const char *const things[] = {
 		"line", "function", "file", "stack", "thread", "domain",
 	};
 	uint32_t hidden = r->n_rows - r->n_shown;
-	char more[192] = "", uncounted[160] = "";
+	char more[192] = "", uncounted[256] = "";
 
 	if (hidden)
 		snprintf(more, sizeof more, "%u more %s%s hold%s %s. ", hidden,
@@ -200,10 +215,11 @@ static void put_foot(const struct pa_view *view, const struct pa_report *r)
 	if (r->n_shown)
 		fputc('\n', view->file);
 	if (r->uncounted_max == UINT64_MAX) {
+		counted_text(r, uncounted, sizeof uncounted);
 		say(view, "%sRequested since attach: about %s in %s calls, by "
-		    "estimate.", more,
+		    "estimate%s.", more,
 		    pa_human_bytes(r->estimated_bytes.estimate).s,
-		    pa_human_count(r->estimated_calls.estimate).s);
+		    pa_human_count(r->estimated_calls.estimate).s, uncounted);
 		return;
 	}
 	if (r->uncounted_max > r->requested_bytes / 100)

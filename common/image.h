@@ -25,9 +25,10 @@
 
 #define PA_IMAGE_MAGIC "\x89PYATTD\r\n\x1a\n\0\0\0\0"	/* 16 bytes with the NUL that ends it */
 #define PA_IMAGE_MAJOR 1	/* readers refuse another */
-#define PA_IMAGE_MINOR 0	/* readers ignore */
+#define PA_IMAGE_MINOR 1	/* readers ignore */
 #define PA_IMAGE_ENDIAN 0x01020304u
 #define PA_IMAGE_PAGE 4096u
+#define PA_IMAGE_HEADER_MIN 1360u	/* header_size of version 1.0 */
 #define PA_IMAGE_REGIONS 8u
 
 /* The low slots: below PIE and mmap areas, above any brk heap. */
@@ -259,6 +260,11 @@ struct pa_directory {
 	uint32_t region_crc[PA_IMAGE_REGIONS];
 	uint32_t snapshot_crc;	/* CRC-32 of all bytes before this field */
 	uint32_t reserved;
+	/* Since 1.1; zeros, not known, in an older image. */
+	uint64_t requested_monotonic_ns;	/* when requested_* were right */
+	/* in a snapshot: CRC-32 of requested_monotonic_ns */
+	uint32_t tail_crc;
+	uint32_t tail_reserved;
 };
 #undef PA_MEMBER
 

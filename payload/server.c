@@ -113,7 +113,7 @@ static void publish_totals_locked(void)
 	d->requested_bytes = totals.bytes;
 	d->requested_calls = totals.calls;
 	d->uncounted_max = totals.uncounted_max;
-	published_ns = now_ns();
+	d->requested_monotonic_ns = published_ns = now_ns();
 }
 
 void pa_server_refresh(void)

@@ -297,6 +297,7 @@ static void clear_counters(struct pa_directory *d)
 	d->samples_freed = d->dropped = 0;
 	d->sites_evicted = d->stacks_full = d->rebuilds = 0;
 	d->requested_bytes = d->requested_calls = d->uncounted_max = 0;
+	d->requested_monotonic_ns = 0;
 	d->estimated_bytes = d->estimated_bytes_variance = 0;
 	d->estimated_bytes_weight_max = d->estimated_objects = 0;
 	d->estimated_objects_variance = d->estimated_objects_weight_max = 0;

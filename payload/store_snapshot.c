@@ -218,7 +218,9 @@ static void seal(void)
 	memset(d->region_crc, 0, sizeof(d->region_crc));
 	for (unsigned k = 1; k <= PA_IMAGE_KINDS; k++)
 		d->region_crc[k - 1] = pa_crc32(0, copied(k), bytes_of(k));
-	d->reserved = 0;
+	d->reserved = d->tail_reserved = 0;
+	d->tail_crc = pa_crc32(0, &d->requested_monotonic_ns,
+			       sizeof(d->requested_monotonic_ns));
 	d->snapshot_crc = pa_crc32(0, d, offsetof(struct pa_directory,
 						  snapshot_crc));
 }

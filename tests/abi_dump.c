@@ -62,5 +62,8 @@ int main(void)
 	PLAIN(region_crc)
 	PLAIN(snapshot_crc)
 	PLAIN(reserved)
+	PLAIN(requested_monotonic_ns)
+	PLAIN(tail_crc)
+	PLAIN(tail_reserved)
 	return 0;
 }

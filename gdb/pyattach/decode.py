@@ -514,6 +514,12 @@ class Table:
             return figures[0] or None, figures[1] or None, None
         return figures + (unsure,)
 
+    def requested_age_ns(self):
+        """How much older than the table the exact totals are; None where
+        that is not known."""
+        then = self.fields['requested_monotonic_ns']
+        return max(0, self.now_ns() - then) if then else None
+
     def uptime_ns(self):
         """From the attach to the time of the table."""
         return max(0, self.now_ns() - self.fields['attached_monotonic_ns'])

@@ -45,6 +45,8 @@ class Candidate:
         self.how = how
         self.data = data
         self.fields = DIRECTORY.read(data)
+        if self.fields['header_size'] < DIRECTORY.size:
+            self.fields['requested_monotonic_ns'] = 0   # version 1.0
 
     def rank(self, pid):
         """Larger is better."""
@@ -64,7 +66,7 @@ def judge(data, address):
     if get(data, 'major') != C['IMAGE_MAJOR']:
         return 'format %d.%d, this reader knows %d' % (
             get(data, 'major'), get(data, 'minor'), C['IMAGE_MAJOR'])
-    if get(data, 'header_size') < DIRECTORY.size:
+    if get(data, 'header_size') < C['IMAGE_HEADER_MIN']:
         return 'its header is too short'
     end = DIRECTORY.offsets['identity_crc']
     if zlib.crc32(data[:end]) != get(data, 'identity_crc'):
@@ -285,7 +287,19 @@ def open_snapshot(memory):
     if zlib.crc32(data[:end]) != DIRECTORY.get(data, 'snapshot_crc'):
         raise NoTable('damaged', 'the image is damaged: the checksum of its '
                       'directory is wrong', 'take a new snapshot')
+    if not _tail_right(data):
+        raise NoTable('damaged', 'the image is damaged: the second checksum '
+                      'of its directory is wrong', 'take a new snapshot')
     return Candidate(0, 'file', data)
+
+
+def _tail_right(data):
+    """The checksum over what version 1.0 does not have."""
+    start = DIRECTORY.offsets['requested_monotonic_ns']
+    end = DIRECTORY.offsets['tail_crc']
+    return (DIRECTORY.get(data, 'header_size') < DIRECTORY.size
+            or zlib.crc32(data[start:end]) == DIRECTORY.get(data, 'tail_crc')
+            and not DIRECTORY.get(data, 'tail_reserved'))
 
 
 def note_of_state(fields, pid, clock):

@@ -81,7 +81,8 @@ def _row_json(report, row):
 
 
 def _requested(table):
-    return dict(zip(('bytes', 'calls', 'uncounted_max'), table.requested()))
+    return dict(zip(('bytes', 'calls', 'uncounted_max'), table.requested()),
+                age_ns=table.requested_age_ns())
 
 
 def time_of(table):

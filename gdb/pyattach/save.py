@@ -68,6 +68,7 @@ def _identity(table, page):
     fields['minor'] = C['IMAGE_MINOR']
     fields['header_size'] = DIRECTORY.size
     fields['active_set'] = fields['reserved'] = 0
+    fields['tail_reserved'] = 0
     if not table.snapshot:
         fields['uncounted_max'] = NOT_KNOWN
         fields['snapshot_realtime_ns'] = (fields['heartbeat_realtime_ns']
@@ -75,8 +76,11 @@ def _identity(table, page):
         fields['snapshot_monotonic_ns'] = (fields['heartbeat_monotonic_ns']
                                            or fields['attached_monotonic_ns'])
     for name in DIRECTORY.names:
-        if name not in ('identity_crc', 'snapshot_crc'):
+        if name not in ('identity_crc', 'snapshot_crc', 'tail_crc'):
             DIRECTORY.put(page, name, fields[name])
+    start = DIRECTORY.offsets['requested_monotonic_ns']
+    end = DIRECTORY.offsets['tail_crc']
+    DIRECTORY.put(page, 'tail_crc', zlib.crc32(page[start:end]))
     end = DIRECTORY.offsets['identity_crc']
     DIRECTORY.put(page, 'identity_crc', zlib.crc32(page[:end]))
     end = DIRECTORY.offsets['snapshot_crc']

@@ -116,12 +116,24 @@ def _requested(report):
     total, calls, unsure = report.table.requested()
     estimated = report.estimated()
     if unsure is None:
-        return 'Requested since attach: about %s in %s calls, by estimate.' % (
-            text.human_bytes(estimated.bytes),
-            text.human_count(estimated.objects))
+        return 'Requested since attach: about %s in %s calls, by estimate%s.' \
+            % (text.human_bytes(estimated.bytes),
+               text.human_count(estimated.objects),
+               '; exactly ' + counted(report.table)
+               if report.table.requested_age_ns() is not None else '')
     return ('Requested since attach: exactly %s in %s calls (estimate %s).'
             % (text.human_bytes(total), text.human_count(calls),
                text.human_bytes(estimated.bytes)))
+
+
+def counted(table):
+    """The exact totals of a memory, and when they were right: the payload
+    brings them there every few seconds."""
+    total, calls, _unsure = table.requested()
+    age = table.requested_age_ns()
+    return '%s in %s calls %s the last sample' % (
+        text.human_bytes(total or 0), text.human_count(calls or 0),
+        text.human_time(age) + ' before' if age else 'after')
 
 
 def damage(table):
@@ -154,6 +166,10 @@ def status(table, discovery, note):
                      text.human_bytes(fields['rate']),
                      fields['samples_live'], fields['samples_taken'],
                      fields['samples_thinned'], fields['dropped']))
+    if table.requested_age_ns() is None:
+        lines.append('Exact totals: their age is not known.')
+    else:
+        lines.append('Exact totals: %s.' % counted(table))
     lines.append('Memory of the payload: %s of %s.' % (
         text.human_bytes(fields['memory_used']),
         text.human_bytes(fields['memory_max'])))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Rate 1: every allocation is a sample, so every number is exact."""
 import os
+import time
 
 from process import Failure, mappings, require, require_equal, wait_turns
 
@@ -137,6 +138,8 @@ def totals_reach_the_memory(context):
                    "the totals to be brought into memory")
         require(context.tool.status(target)["requested"]["calls"] - read("requested_calls")
                 < 1000, "calls in memory")
+        age = time.monotonic_ns() - read("requested_monotonic_ns")
+        require(0 <= age < 30 * 10**9, "the time of the totals", age)
 
 
 def low_rates_keep_frees(context):

@@ -19,7 +19,7 @@ def verbs_in_json(directory, image):
         ok(got.get('hooks') == 'on' and got.get('stacks') == 'verified' and
            got.get('python') == '3.13.0' and got['pid'] == pid and
            set(got['estimated']['bytes']) == ESTIMATE and
-           set(got['requested']) == {'bytes', 'calls', 'uncounted_max'},
+           set(got['requested']) == {'bytes', 'calls', 'uncounted_max', 'age_ns'},
            'status has the right words', got)
         got = has(run('report', pid, '--json'), 'report', 'source pid python '
                   'time_ns attached_at_ns rate effective_rate group_by of '

@@ -186,7 +186,7 @@ def reasons():
            core([(SLOT, bytes(page))] + pieces[1:]), 'damaged', 'checksum',
            'damaged')
     future = the_image(major=2).memory()
-    absent('a later format', core(future), 'damaged', 'format 2.0',
+    absent('a later format', core(future), 'damaged', 'format 2.',
            'future-image')
     data = core(pieces + [HEAP])
     absent('cut before the table', data[:4096 + 500], 'truncated', 'ulimit',

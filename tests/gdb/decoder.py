@@ -14,6 +14,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import common                                             # noqa: E402
 from common import PROGRAM, SOURCE, differences, program_works  # noqa: E402
+from make_core import core                             # noqa: E402
 from make_image import HOSTILE, Image, fnv1a, synthetic   # noqa: E402
 from pyattach import (checksum, decode, discover, estimate,  # noqa: E402
                       json_views, layout, memory, report, save, text, tree,
@@ -297,6 +298,65 @@ def fields_and_status():
        'status/1 of a dead process')
 
 
+def age_of_totals(where):
+    """A core has the exact totals of some seconds before its end: both readers
+    say how old they are, and an image of version 1.0 does not know."""
+    def image(**fields):
+        made = synthetic(20, 5, 1)
+        made.set(requested_bytes=5 << 20, requested_calls=700, **fields)
+        return made
+
+    second = 10**9
+    for what, made, age, words in (
+            ('before', image(), 2 * second, '700 calls 2.0 s before the last'),
+            ('after', image(requested_monotonic_ns=5601 * second), 0,
+             '700 calls after the last'),
+            ('not known', image(requested_monotonic_ns=0), None, 'not known'),
+            ('of version 1.0', image(header_size=1360, minor=0), None,
+             'not known')):
+        path = os.path.join(where, 'age.core')
+        with open(path, 'wb') as f:
+            f.write(core(made.memory()))
+        source = memory.ElfCoreMemory(path)
+        search = discover.Discovery(source)
+        table = decode.Table(source, search.run())
+        shown = '\n'.join(views.status(table, search, ''))
+        mine = json_of(table)['requested']
+        ok(mine['age_ns'] == age and words in shown and
+           ('; exactly' in '\n'.join(views.top(report.Report(table)))) ==
+           (age is not None), 'age of the exact totals: ' + what, mine, shown)
+        if not program_works():
+            continue
+        tool, error = common.report_of_tool(path)
+        ok(tool and tool['requested'] == mine, 'the tool: ' + what, error,
+           tool and tool['requested'])
+        status, out, error = common.run([common.PROGRAM, 'core', path])
+        ok(not status and ('; exactly 5 MiB in ' + words in ' '.join(
+            out.split())) ==
+           (age is not None), 'its table: ' + what, out, error)
+        status, _out, error = common.run(
+            [common.PROGRAM, 'core', path, '--force', '-o',
+             path + '.image'])
+        tool, error = common.report_of_tool(path + '.image')
+        ok(tool and tool['requested'] == mine and mine == json_of(
+            table_of(save.snapshot(table)))['requested'],
+           'an image taken out of it: ' + what, error)
+    data = bytearray(image().snapshot())
+    data[layout.DIRECTORY.offsets['requested_monotonic_ns']] ^= 1
+    path = os.path.join(where, 'age.image')
+    with open(path, 'wb') as f:
+        f.write(data)
+    try:
+        table_of(bytes(data))
+        wrong = ''
+    except discover.NoTable as error:
+        wrong = error.text
+    ok('second checksum' in wrong, 'a wrong age is damage', wrong)
+    if program_works():
+        tool, error = common.report_of_tool(path)
+        ok(not tool and error == 'damaged', 'the tool: a wrong age', error)
+
+
 def main():
     where = common.scratch()
     os.chdir(where)
@@ -314,6 +374,7 @@ def main():
     at()
     fields_and_status()
     saved(where)
+    age_of_totals(where)
     if program_works():
         agreement(where)
         sorting(where)

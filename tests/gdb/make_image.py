@@ -67,7 +67,8 @@ class Image:
             'heartbeat_monotonic_ns': 5600 * 10**9,
             'snapshot_realtime_ns': 1700000720 * 10**9,
             'snapshot_monotonic_ns': 5720 * 10**9, 'rss': 128 * MiB,
-            'memory_used': 3 * MiB, 'uncounted_max': 8 * rate}
+            'memory_used': 3 * MiB, 'uncounted_max': 8 * rate,
+            'requested_monotonic_ns': 5598 * 10**9}
         self.texts = {'payload_version': b'0.1.0', 'boot_id': b'\x42' * 16,
                       'socket': b'/run/user/1000/pyattach-sample/4711.sock'}
         self.set(**identity)
@@ -243,6 +244,9 @@ class Image:
                                  + 4 * j, zlib.crc32(data))
             end = record.offsets['snapshot_crc']
             record.put(page, 'snapshot_crc', zlib.crc32(bytes(page[:end])))
+            record.put(page, 'tail_crc', zlib.crc32(bytes(
+                page[record.offsets['requested_monotonic_ns']:
+                     record.offsets['tail_crc']])))
         return page
 
     @staticmethod

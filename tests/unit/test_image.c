@@ -75,6 +75,8 @@ static void seal(struct made *m)
 		offsetof(struct pa_directory, identity_crc));
 	d->snapshot_crc = (uint32_t)crc32(0, (Bytef *)d,
 		offsetof(struct pa_directory, snapshot_crc));
+	d->tail_crc = (uint32_t)crc32(0,
+		(Bytef *)&d->requested_monotonic_ns, 8);
 }
 
 static void fill_directory(struct pa_directory *d)

@@ -22,6 +22,9 @@ static struct image open_snapshot(const void *bytes, size_t n)
 	assert_true(d->flags & PA_FLAG_SNAPSHOT);
 	assert_int_equal(d->snapshot_crc, pa_crc32(
 		0, d, offsetof(struct pa_directory, snapshot_crc)));
+	assert_int_equal(d->tail_crc,
+			 pa_crc32(0, &d->requested_monotonic_ns, 8));
+	assert_int_equal(d->tail_reserved, 0);
 	assert_int_equal(d->identity_crc, pa_crc32(
 		0, d, offsetof(struct pa_directory, identity_crc)));
 	assert_int_equal(d->set[0].crc, pa_set_crc(&d->set[0]));
