@@ -16,7 +16,7 @@
 /* The same where its tables are mapped already: stacks. */
 #define PA_ROOM_AGAIN (1u << 20)
 #define PA_ROOM_MAPPINGS 48
-#define PA_ROOM_DESCRIPTORS 4
+#define PA_ROOM_DESCRIPTORS 5
 
 /*
  * 0, or the error of the first limit that is too tight.  dir: /proc/PID; of a

@@ -185,7 +185,7 @@ static const struct call calls[] = {
 	CALL(socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK),
 	CALL(bind, 3), CALL(listen, 3), CALL(accept4, 3), CALL(connect, 3),
 	CALL(getsockopt, 3), CALL(shutdown, 3), CALL(sendto, 3),
-	CALL(recvfrom, 3), CALL(poll), CALL(eventfd2), CALL(write, 3),
+	CALL(recvfrom, 3), CALL(poll), CALL(socketpair), CALL(write, 3),
 	MAY_FAIL(mkdir), MAY_FAIL(chmod), MAY_FAIL(unlink), CALL(geteuid),
 	MAY_FAIL(fcntl, 3), MAY_FAIL(open), MAY_FAIL(pipe), MAY_FAIL(pipe2),
 	MAY_FAIL(process_vm_readv), MAY_FAIL(restart_syscall),

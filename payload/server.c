@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include "common/error.h"
@@ -23,10 +22,13 @@
 #define PUBLISH_MS IDLE_MS	/* the totals in memory are never older */
 #define BUSY_MS 250		/* with clients: their time limits */
 #define BACK_OFF_NS 200000000ull	/* no descriptor was left */
+#define BLIND_MS 50		/* where poll() does not work */
 #define LAST_ANSWER_MS 1000
 #define RETRY_NS 1000000000ull	/* a lost socket that cannot be made anew */
 
-static struct pa_owned waker = PA_OWNED_NONE;
+/* Two connected sockets, not an eventfd: all of those have one inode, and one
+ * of the target's under our number would pass for ours. */
+static struct pa_owned waker = PA_OWNED_NONE, woken = PA_OWNED_NONE;
 static struct pa_client clients[PA_WIRE_CLIENTS_MAX];
 static bool clients_ready;	/* their descriptors are set to none */
 static uint64_t accept_after_ns, reopen_after_ns;
@@ -39,11 +41,31 @@ static uint64_t now_ns(void)
 
 /* ---- open and close ---- */
 
+static bool can_be_woken(void)
+{
+	return pa_owned_good(&waker) && pa_owned_good(&woken);
+}
+
+static void close_waker(void)
+{
+	pa_owned_close(&waker);
+	pa_owned_close(&woken);
+}
+
 static bool open_waker(void)
 {
-	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int ends[2];
+	bool good;
 
-	return fd >= 0 && pa_owned_take(&waker, fd);
+	close_waker();
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+		       ends) != 0)
+		return false;
+	good = pa_owned_take(&woken, ends[0]);
+	if (pa_owned_take(&waker, ends[1]) && good)
+		return true;
+	close_waker();
+	return false;
 }
 
 int pa_server_open(struct pa_text *why)
@@ -53,7 +75,7 @@ int pa_server_open(struct pa_text *why)
 			clients[i].socket.fd = -1;
 	clients_ready = true;
 	accept_after_ns = reopen_after_ns = 0;
-	if (!pa_owned_good(&waker) && !open_waker()) {
+	if (!can_be_woken() && !open_waker()) {
 		pa_text_string(why, "no file descriptor is left");
 		return PA_E_NO_FD_LEFT;
 	}
@@ -67,7 +89,7 @@ static void close_all(void)
 	for (int i = 0; clients_ready && i < PA_WIRE_CLIENTS_MAX; i++)
 		pa_client_close(&clients[i]);
 	pa_owned_close(&pa_listener);
-	pa_owned_close(&waker);
+	close_waker();
 }
 
 void pa_server_close(void)
@@ -85,7 +107,7 @@ void pa_server_in_child(void)
 		pa_client_close(&clients[i]);
 	}
 	pa_owned_close(&pa_listener);
-	pa_owned_close(&waker);
+	close_waker();
 }
 
 void pa_server_unlink(void)
@@ -95,11 +117,10 @@ void pa_server_unlink(void)
 
 bool pa_server_wake(void)
 {
-	uint64_t one = 1;
-
-	/* a full counter wakes as well */
-	return pa_owned_good(&waker)
-		&& (write(waker.fd, &one, sizeof one) > 0 || errno == EAGAIN);
+	/* what is full wakes as well */
+	return can_be_woken()
+		&& (send(waker.fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) > 0
+		    || errno == EAGAIN);
 }
 
 /* ---- what requests need of the whole ---- */
@@ -209,15 +230,13 @@ static void mend(void)
 	char text[96];
 	struct pa_text why;
 
-	if (pa_owned_good(&waker) && pa_owned_good(&pa_listener))
+	if (can_be_woken() && pa_owned_good(&pa_listener))
 		return;
 	if (now_ns() < reopen_after_ns)
 		return;
 	reopen_after_ns = now_ns() + RETRY_NS;
-	if (!pa_owned_good(&waker)) {
-		waker.fd = -1;
+	if (!can_be_woken())
 		open_waker();
-	}
 	if (!pa_owned_good(&pa_listener)) {
 		pa_listener.fd = -1;
 		pa_text_init(&why, text, sizeof text);
@@ -230,6 +249,20 @@ static int lower(int a, int b)
 	return a < b ? a : b;
 }
 
+/*
+ * poll() refuses more descriptors than the target's limit allows, be they
+ * open or none; a target may have lowered it to nothing.  Then look at all of
+ * them now and again: nothing that follows blocks.
+ */
+static void wait_for(struct pollfd *fds, unsigned count, int timeout_ms)
+{
+	if (poll(fds, count, timeout_ms) >= 0 || errno == EINTR)
+		return;
+	pa_sleep_ns(lower(timeout_ms, BLIND_MS) * 1000000l);
+	for (unsigned i = 0; i < count; i++)
+		fds[i].revents = fds[i].fd >= 0 ? fds[i].events : 0;
+}
+
 struct round {
 	struct pollfd fds[2 + PA_WIRE_CLIENTS_MAX];
 	int timeout;
@@ -240,11 +273,11 @@ static void prepare(struct round *round)
 	bool accepting = now_ns() >= accept_after_ns;
 
 	round->timeout = lower(publish_in_ms(), accepting
-			       && pa_owned_good(&waker)
+			       && can_be_woken()
 			       && pa_owned_good(&pa_listener)
 			       ? IDLE_MS : BUSY_MS);
 	round->fds[0] = (struct pollfd){
-		pa_owned_good(&waker) ? waker.fd : -1, POLLIN, 0 };
+		can_be_woken() ? woken.fd : -1, POLLIN, 0 };
 	round->fds[1] = (struct pollfd){
 		accepting && pa_owned_good(&pa_listener) ? pa_listener.fd : -1,
 		POLLIN, 0 };
@@ -261,10 +294,11 @@ static void prepare(struct round *round)
 
 static void drain_waker(void)
 {
-	uint64_t count;
+	char bytes[64];
 
-	if (pa_owned_good(&waker)
-	    && read(waker.fd, &count, sizeof count) < 0)
+	/* what does not fit wakes again */
+	if (pa_owned_good(&woken)
+	    && recv(woken.fd, bytes, sizeof bytes, MSG_DONTWAIT) < 0)
 		return;
 }
 
@@ -275,7 +309,7 @@ static bool serve_round(void)
 
 	mend();
 	prepare(&round);
-	poll(round.fds, 2 + PA_WIRE_CLIENTS_MAX, round.timeout);
+	wait_for(round.fds, 2 + PA_WIRE_CLIENTS_MAX, round.timeout);
 	publish_if_old();
 	if (round.fds[0].revents)
 		drain_waker();
@@ -322,7 +356,7 @@ static void end_service(void)
 	       && now_ns() < end && !asked_to_leave()) {
 		struct pollfd p = { socket.fd, POLLOUT, 0 };
 
-		poll(&p, 1, 100);
+		wait_for(&p, 1, 100);
 		pa_client_step(last, p.revents);
 	}
 	last->detach = false;

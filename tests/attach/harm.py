@@ -162,6 +162,30 @@ def descriptors_closed(context):
             target.fds = {fd: what for fd, what in target.fds.items() if fd < 3}
 
 
+def counters_in_our_place(context):
+    """As above with event counters, which have one inode all together: none
+    is read, written or closed, at requests, forks and the end."""
+    tool = context.tool
+    with context.target("harm.py") as target:
+        tool.attach(target, "--rate", "16KiB")
+        for _ in range(20):
+            target.ask("close_all", 3, 4096)
+            if {64, 65, 66} <= set(target.ask("counters", 120)):
+                break
+            target.ask("close_counters")
+        else:
+            raise Failure("the numbers of ours are not to be had")
+        served_again(tool, target)
+        for _ in range(10):
+            require_equal(target.ask("fork"), 0, "the child's status")
+            tool.still_served(target)
+            require_equal(target.ask("counters_are_whole"), [], "counters of its own")
+        tool.detach(target)
+        require_equal(target.ask("counters_are_whole"), [], "counters after the detach")
+        target.ask("close_counters")
+        target.fds = {fd: what for fd, what in target.fds.items() if fd < 3}
+
+
 def cpu_ns(pid, tid):
     return int(read_proc(pid, "task/%d/schedstat" % tid).split()[0])
 
@@ -204,13 +228,12 @@ def no_descriptor_is_left(context):
             caller.close()
         tool.still_served(target)
         # the same without a socket of ours: it cannot even be made anew
+        target.ask("limit", "NOFILE", 3)
         target.ask("close_all", 3, 4096)
-        target.ask("fill_descriptors")
         shares.append(does_not_spin(target, 8))
         require_equal(target.ask("ping", 5), 5, "answer of the target")
-        target.ask("free_descriptors")
-        served_again(tool, target)
         target.ask("limit", "NOFILE", before)
+        served_again(tool, target)
         target.fds = {fd: what for fd, what in target.fds.items() if fd < 3}
         context.note("our thread used %.1f and %.1f %% of a processor" % tuple(
             100 * s for s in shares))
@@ -219,4 +242,4 @@ def no_descriptor_is_left(context):
 # They wait for our thread to look after its descriptors, every 5 s.
 HEAVY = ["descriptors_closed", "no_descriptor_is_left"]
 CASES = [drops_privileges, socket_of_before, after_the_drop, payload_file_changes,
-         descriptors_closed, no_descriptor_is_left]
+         descriptors_closed, counters_in_our_place, no_descriptor_is_left]

@@ -19,7 +19,7 @@ MAGIC = b"pa-fault-record\0"
 
 # As in payload_faults.c, in its order.
 PAYLOAD_POINTS = ["mmap", "mprotect", "madvise", "pthread_create", "pthread_key_create",
-                  "register_atfork", "socket", "bind", "chmod", "listen", "eventfd", "open",
+                  "register_atfork", "socket", "bind", "chmod", "listen", "socketpair", "open",
                   "read", "dlsym", "gil_take", "jumps", "self_test"]
 FAIL, KILL_TOOL = 1, 2
 
@@ -145,18 +145,64 @@ def untraced(target):
                 "a thread is stopped: %d" % tid)
 
 
+class Passage:
+    """Tells whether a thread may still be on its way through the stub: it was
+    committed, and has no CPU yet, or it waits in there for the loader."""
+    SIZE, FAR, LOWEST = 256 << 10, 1 << 30, 1 << 40	# of the stub's mapping
+    RAN = 1000000	# ns on a CPU: more than the stub takes up to its mapping
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.not_seen = self.times()
+
+    def times(self):
+        """How long each thread has been on a CPU."""
+        times = {}
+        for tid in process.threads(self.pid):
+            with contextlib.suppress(OSError):
+                times[tid] = int(process.read_proc(
+                    self.pid, "task/%d/schedstat" % tid).split()[0])
+        return times
+
+    def waits(self, tid):
+        try:
+            stat = process.read_proc(self.pid, "task/%d/stat" % tid)
+        except OSError:
+            return True	# it ended
+        return stat.rsplit(b")", 1)[1].split()[0] == b"S"
+
+    def has_mapping(self):
+        ends = [tuple(int(x, 16) for x in line.split()[0].split("-"))
+                for line in process.mappings(self.pid)]
+        for (_, before), (start, end), (after, _) in zip(ends, ends[1:], ends[2:]):
+            if (end - start == self.SIZE and start >= self.LOWEST and
+                    start - before >= self.FAR and after - end >= self.FAR):
+                return True
+        return False
+
+    def is_clear(self):
+        now = self.times()
+        self.not_seen = {
+            tid: time for tid, time in self.not_seen.items()
+            if now.get(tid, time) < time + self.RAN and not self.waits(tid)}
+        return not self.not_seen and not self.has_mapping()
+
+
 def settled(context, target, patience=8.0):
     """Wait until the payload is attached, or nothing of ours is there any
     more; True if it is attached.  Nothing in between may last."""
     tool = context.tool
+    passage = Passage(target.pid)
     end = time.monotonic() + patience
     while True:
+        clear = passage.is_clear()
         answer = tool.run("status", target.pid, "--format", "json")
         if answer.status == 0:
             hooks = answer.json["hooks"]
             if hooks == "on":
                 return True
-        if answer.status == tool.status_of["not-attached"] and not our_threads(target.pid):
+        if clear and answer.status == tool.status_of["not-attached"] and \
+                not our_threads(target.pid):
             return False
         require(time.monotonic() < end, "neither attached nor unhooked", answer,
                 target.story())

@@ -6,7 +6,7 @@ from fault_context import Faults, after_fault, fault_target
 from process import our_threads, read_proc, require, require_equal, wait_until
 
 NUMBERS = {"clone": 56, "clone3": 435, "socket": 41, "process_vm_readv": 310, "bind": 49,
-           "mprotect": 10, "eventfd2": 290, "accept4": 288, "memfd_create": 319,
+           "mprotect": 10, "socketpair": 53, "accept4": 288, "memfd_create": 319,
            "execve": 59, "ptrace": 101, "openat": 257, "getpid": 39, "futex": 202,
            "madvise": 28, "gettid": 186, "mmap": 9, "tgkill": 234, "pwrite64": 18}
 
@@ -15,17 +15,19 @@ def refused(context, target, part, *options):
     error = context.tool.refused("seccomp", "attach", target.pid,
                                  *(context.tool.attach_options() + list(options)))
     require(part in error["message"], "the call is not named: " + part, error)
+    return error["message"]
 
 
 def killing(context):
     """Each call of ours that would kill, one at a time."""
     for name in ("clone", "clone3", "socket", "process_vm_readv", "bind", "mprotect",
-                 "eventfd2", "accept4", "getpid"):
+                 "socketpair", "accept4", "getpid"):
         for action in ("kill", "trap"):
             with fault_target(context, "filters.py") as target:
                 plain = target.ask("allocators")
                 require_equal(target.ask("install", [NUMBERS[name]], action), 0, "filter")
-                refused(context, target, " " + name)
+                said = refused(context, target, " " + name)
+                require("a seccomp filter of process" in said or "over thread" in said, said)
                 after_fault(context, target, plain)
 
 
@@ -137,7 +139,8 @@ def hooks_elsewhere(context):
                 _, tid = target.ask("sleepers", [[[NUMBERS["ptrace"]], action],
                                                  [[NUMBERS[name]], action]])
                 refused(context, target, "thread %d " % tid)
-                refused(context, target, "not allow %s," % name)
+                said = refused(context, target, "not allow %s," % name)
+                require("which our hooks need in every thread" in said, said)
                 after_fault(context, target, plain)
                 done = faults.run(target, env={"PA_FAULT_THREAD": str(target.pid)},
                                   options=["--assume-seccomp-ok"])
@@ -153,7 +156,7 @@ def unreadable_elsewhere(context):
         prefix = ["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"]
         error = context.tool.refused("seccomp", "attach", target.pid,
                                      *context.tool.attach_options(), prefix=prefix)
-        require("thread %d " % tid in error["message"] and "cannot be read" in error["message"],
+        require("seccomp filter that cannot be read over thread %d " % tid in error["message"],
                 "message", error)
         after_fault(context, target)
 
@@ -204,7 +207,8 @@ def loaded_by_others(context):
             tid, error = target.ask("confine", [NUMBERS[name]], "kill")
             require_equal(error, 0, "filter")
             refused(context, target, "thread %d " % tid, "--method", "remote-exec")
-            refused(context, target, "not allow %s," % name, "--method", "remote-exec")
+            said = refused(context, target, "not allow %s," % name, "--method", "remote-exec")
+            require("any thread may be the one that loads" in said, said)
             after_fault(context, target)
 
 
@@ -216,6 +220,13 @@ def without_memfd(context):
         require_equal(target.ask("install", [NUMBERS["memfd_create"]], "kill"), 0, "filter")
         refused(context, target, " memfd_create")
         after_fault(context, target, plain)
+    # an error is not a death: the way is closed, no more
+    with fault_target(context, "filters.py", prefix=prefix) as target:
+        require_equal(target.ask("install", [NUMBERS["memfd_create"]], "errno"), 0, "filter")
+        error = context.tool.refused("no-place", "attach", target.pid,
+                                     *context.tool.attach_options())
+        require("memfd_create failed" in error["message"], "message", error)
+        after_fault(context, target)
 
 
 CASES = [killing, failing, second_of_two, harmless, unreadable, strict, of_another_thread,

@@ -29,7 +29,7 @@ enum mode {
 /* Order and names are known to points.py as well. */
 enum function {
 	F_MMAP, F_MPROTECT, F_MADVISE, F_PTHREAD_CREATE, F_PTHREAD_KEY_CREATE,
-	F_REGISTER_ATFORK, F_SOCKET, F_BIND, F_CHMOD, F_LISTEN, F_EVENTFD,
+	F_REGISTER_ATFORK, F_SOCKET, F_BIND, F_CHMOD, F_LISTEN, F_SOCKETPAIR,
 	F_OPEN, F_READ, F_DLSYM, F_GIL_TAKE, F_JUMPS, F_SELF_TEST, F_COUNT,
 };
 
@@ -90,7 +90,8 @@ WRAP(F_BIND, int, bind, -1,
      (int d, const struct sockaddr *a, socklen_t n), (d, a, n))
 WRAP(F_CHMOD, int, chmod, -1, (const char *n, mode_t m), (n, m))
 WRAP(F_LISTEN, int, listen, -1, (int d, int n), (d, n))
-WRAP(F_EVENTFD, int, eventfd, -1, (unsigned n, int f), (n, f))
+WRAP(F_SOCKETPAIR, int, socketpair, -1, (int d, int t, int p, int *e),
+     (d, t, p, e))
 WRAP(F_OPEN, int, open, -1, (const char *n, int f, mode_t m), (n, f, m))
 WRAP(F_READ, ssize_t, read, -1, (int d, void *b, size_t n), (d, b, n))
 WRAP(F_DLSYM, void *, dlsym, NULL, (void *h, const char *n), (h, n))

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 
+from containers import READ_ONLY, shell
 from fault_context import (FAIL, KILL_TOOL, PAYLOAD_POINTS, Faults, after_fault, beats_on,
                            fault_target, placed)
 from process import require, require_equal, state, wait_until
@@ -24,7 +25,7 @@ WORDS = {
     "socket": ("socket-failed", "no-fd-left"),
     "bind": ("socket-failed", "no-fd-left"),
     "listen": ("socket-failed", "no-fd-left"),
-    "eventfd": ("no-fd-left",),
+    "socketpair": ("no-fd-left",),
     "gil_take": ("gil-timeout",),
     "jumps": ("hook-failed",),
     "dlsym": ("setup-failed", "other-python", "failed", "hook-failed", "not-python"),
@@ -182,6 +183,34 @@ def sweeping_spares_the_living(context):
             require(after_fault(context, target), "it was attached")
 
 
+def said(context, faults, target, fault, word, part, **how):
+    """An attach with a fault is refused by that word, with that sentence."""
+    done = faults.run(target, fault, **how)
+    require_equal(done.returncode, context.tool.status_of[word], "%s: %s" % (fault, done.stderr))
+    message = json.loads(done.stderr.decode())["message"]
+    require(part in message, "%s: %s" % (fault, part), message)
+    after_fault(context, target)
+
+
+def sentences(context):
+    """What is said where the kernel refuses a step of ours."""
+    faults = Faults(context)
+    with fault_target(context, "many.py") as target:
+        said(context, faults, target, "ptrace:0:%d" % errno.EPERM, "not-permitted",
+             "to trace a thread of process")
+        said(context, faults, target, "ptrace:2:%d" % errno.EIO, "trace-failed",
+             "failed for thread")
+        if context.row.minor >= 14:
+            said(context, faults, target, "write:0:%d" % errno.ENOSPC, "no-place",
+                 "cannot write a script", options=["--method", "remote-exec"])
+            said(context, faults, target, "ptrace:0:%d" % errno.EPERM, "trace-failed",
+                 "not all threads of process", options=["--method", "remote-exec"])
+    prefix = ["unshare", "-m"] + shell(context, READ_ONLY)
+    with fault_target(context, "many.py", prefix=prefix) as target:
+        said(context, faults, target, "sendfile:0:%d" % errno.ENOSPC, "no-place",
+             "cannot fill the memfd")
+
+
 def payload_counts(context, faults, directory):
     with fault_target(context, "many.py") as target:
         done = faults.run(target, payload=faults.armed_payload(directory, 0, 0, 0))
@@ -276,4 +305,4 @@ def low_slots_taken(context):
 # The tool does the same everywhere: one row will do.
 ONCE = ["tool_points", "first_loads"]
 CASES = [payload_points, tool_points, first_loads, files_of_the_dead,
-         sweeping_spares_the_living, low_slots_taken]
+         sweeping_spares_the_living, sentences, low_slots_taken]

@@ -15,6 +15,8 @@ import talk
 talk._out = os.fdopen(1, "w", encoding="ascii", closefd=False)
 KEPT = []
 PAIRS = []
+COUNTERS = []
+LIBC = ctypes.CDLL(None)
 MAPPED = []
 END = threading.Event()
 
@@ -40,7 +42,7 @@ def drop(user, group):
 
 def hide():
     """PR_SET_DUMPABLE 0: what keepers of secrets do."""
-    return ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+    return LIBC.prctl(4, 0, 0, 0, 0)
 
 
 def close_all(first, end):
@@ -75,6 +77,37 @@ def close_pairs():
         one.close()
     del PAIRS[:]
     return True
+
+
+def counters(least):
+    """Event counters of 7 until their numbers are beyond `least`."""
+    while not COUNTERS or COUNTERS[-1] < least:
+        COUNTERS.append(LIBC.eventfd(7, os.O_NONBLOCK))
+    return COUNTERS
+
+
+def counters_are_whole():
+    """The numbers whose count is another; it is put back."""
+    count = ctypes.c_uint64()
+    wrong = [fd for fd in COUNTERS
+             if LIBC.eventfd_read(fd, ctypes.byref(count)) or count.value != 7]
+    for fd in COUNTERS:
+        LIBC.eventfd_write(fd, ctypes.c_uint64(7))
+    return wrong
+
+
+def close_counters():
+    while COUNTERS:
+        os.close(COUNTERS.pop())
+    return True
+
+
+def fork():
+    """A child that ends at once; its status."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    return os.waitpid(pid, 0)[1]
 
 
 def limit(name, value):
@@ -117,6 +150,8 @@ def map_pages(count):
 
 
 talk.serve(keep=keep, threads=threads, drop=drop, hide=hide, close_all=close_all,
-           pairs=pairs, pairs_are_whole=pairs_are_whole, close_pairs=close_pairs, limit=limit,
+           pairs=pairs, pairs_are_whole=pairs_are_whole, close_pairs=close_pairs,
+           counters=counters, counters_are_whole=counters_are_whole,
+           close_counters=close_counters, fork=fork, limit=limit,
            fill_descriptors=fill_descriptors, free_descriptors=free_descriptors,
            map_pages=map_pages)
