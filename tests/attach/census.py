@@ -2,11 +2,12 @@
 """The census against a target that knows its own truth: running, stopped,
 busy; its formats, its growth."""
 import os
+import re
 import signal
 import subprocess
 import time
 
-from process import (Failure, mappings, read_proc, require, require_equal, state,
+from process import (Failure, descriptors, mappings, read_proc, require, require_equal, state,
                      wait_until)
 
 TOLERANCE = 0.01
@@ -166,6 +167,61 @@ def growth(context):
                 and "were not kept" in answer["remarks"][-1], "what was cut is not new", answer)
 
 
+def progress(context):
+    """Over a second it says on a terminal how far it is, then wipes that out;
+    not where nobody looks.  The clock runs while the tool is stopped."""
+    with context.target("census.py", 2) as target:
+        seen = None
+        for _ in range(40):
+            seen = on_terminal(context, target.pid)
+            if seen:
+                break
+        require(seen, "the tool ended before it could be stopped, each time")
+        shown = seen.split(b"\r")
+        require(re.fullmatch(rb"pyattach-sample: read \d+ %", shown[1]), "progress", seen)
+        require(shown[-1] == b"" and not shown[-2].strip(), "it is wiped out", seen)
+        require_equal(on_terminal(context, target.pid, "-q") or b"", b"", "with -q")
+
+
+def on_terminal(context, pid, *options):
+    """What a census writes to its terminal that was stopped for 1.1 s early
+    on: None if it had ended by then."""
+    ours, theirs = os.openpty()
+    tool = subprocess.Popen([context.program, "census", str(pid), *options],
+                            stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    try:
+        wait_until(lambda: tool.poll() is not None or looks_at(tool.pid, pid), 20, "it begins")
+        os.kill(tool.pid, signal.SIGSTOP)
+        # until the clock is past what it waits for
+        end = time.monotonic() + 1.1
+        wait_until(lambda: time.monotonic() > end, 5, "a second")
+        os.kill(tool.pid, signal.SIGCONT)
+        require_equal(tool.wait(60), 0, "status")
+        return read_all(ours)
+    finally:
+        tool.kill()
+        tool.wait()
+        os.close(ours)
+
+
+def looks_at(tool, pid):
+    try:
+        return any(path.startswith("/proc/%d" % pid) for path in descriptors(tool).values())
+    except OSError:
+        return False
+
+
+def read_all(fd):
+    """Of a terminal whose other side is closed; None for nothing."""
+    text = b""
+    try:
+        while True:
+            text += os.read(fd, 4096)
+    except OSError:
+        return text or None
+
+
 POOL_BLOCKS = 16384 // 32       # more do not fit one of the program's objects
 
 
@@ -212,4 +268,6 @@ def ended(context):
                     errors)
 
 
-CASES = [truth_of_it, stopped, formats, growth, busy, ended]
+# Each waits for its seconds to pass.
+HEAVY = ["progress"]
+CASES = [truth_of_it, stopped, formats, growth, progress, busy, ended]
