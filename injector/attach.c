@@ -152,7 +152,7 @@ static int open_process(struct pa_session *s)
 			       "process %d ended meanwhile", pid);
 	if (s->mem < 0)
 		return pa_fail(s->diag, PA_E_NOT_PERMITTED,
-			       "not permitted to trace process %d: %s", pid,
+			       "cannot open the memory of process %d: %s", pid,
 			       strerror(errno));
 	if (pa_memory_init(&s->memory, pid, s->mem))
 		return pa_fail(s->diag, PA_E_FAILED, "out of memory");
@@ -185,7 +185,7 @@ static uint64_t look_in_cave(struct pa_session *s, const struct pa_module *m,
 }
 
 /* Modules that are never unloaded come first. */
-static int find_cave(struct pa_session *s)
+int pa_session_find_cave(struct pa_session *s)
 {
 	struct pa_modules *m = &s->modules;
 	struct pa_module *first[] = { m->libc, m->loader, m->exe };
@@ -262,7 +262,7 @@ int pa_session_load(struct pa_session *s)
 	s->modules = fresh;
 	pa_safepoint_init(s->safe, &s->memory, &s->modules);
 	error = pa_session_find_loader(s);
-	return error ? error : find_cave(s);
+	return error ? error : pa_session_find_cave(s);
 }
 
 /* An address in the largest gap of the address space. */
@@ -441,7 +441,7 @@ static int commit_and_wait(struct pa_session *s)
 		if (error != PA_E_NO_SAFE_POINT)
 			return error;
 		return pa_fail(s->diag, error,
-			       "no safe point found in process %d (%u stops; the last time %s), and no thread of it came back to Python code",
+			       "no safe point in process %d (%u stops, last: %s), and no thread of it came back to Python code",
 			       s->target->pid, s->result->stops,
 			       s->result->reason);
 	}

@@ -147,7 +147,7 @@ int pa_target_find_directory(pid_t pid, uint64_t *address,
 	error = pa_proc_read_maps(dir, &maps);
 	close(dir);
 	if (error == -ESRCH || error == -ENOENT)
-		return pa_fail(diag, PA_E_EXITED, "process %d ended", pid);
+		return pa_fail(diag, PA_E_EXITED, "process %d ended while it was looked at", pid);
 	if (error)
 		return pa_fail(diag, PA_E_NOT_PERMITTED,
 			       "cannot read the maps of process %d: %s", pid,

@@ -87,7 +87,7 @@ static int check_state(struct inspection *in)
 
 	if (in->status.tgid != in->pid)
 		return pa_fail(in->diag, PA_E_NO_PROCESS,
-			       "no process %d: this is a thread of process %d",
+			       "%d is a thread of process %d",
 			       in->pid, (int)in->status.tgid);
 	if (in->stat.flags & PA_PF_KTHREAD)
 		return pa_fail(in->diag, PA_E_KERNEL_THREAD,
@@ -234,7 +234,8 @@ static int check_python(struct inspection *in)
 	pa_python_find(&in->modules, &in->memory, p);
 	if (p->other)
 		return pa_fail(in->diag, PA_E_OTHER_PYTHON,
-			       "process %d runs %s", in->pid, p->name);
+			       "process %d runs %s, not CPython", in->pid,
+			       p->name);
 	if (!p->module && !in->exe.python)
 		return not_python(in);
 	error = p->module ? check_version(in) : 0;

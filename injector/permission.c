@@ -142,7 +142,9 @@ int pa_permission_check(int dir, pid_t pid, const struct pa_proc_status *status,
 	if (fd >= 0)
 		return fd;
 	if (errno == ENOENT || errno == ESRCH)
-		return pa_fail(diag, PA_E_EXITED, "process %d ended", pid);
+		return pa_fail(diag, PA_E_EXITED,
+			       "process %d ended before it was looked into",
+			       pid);
 	facts.our_uid = geteuid();
 	facts.our_gid = getegid();
 	if (!pa_proc_read_status(AT_FDCWD, "/proc/self/status", &own))

@@ -82,7 +82,7 @@ static int denied(struct search *s, const struct pa_attempt *a)
 	    !status.tracer)
 		/* A tracer that let go in between, unless it happens again. */
 		return ++s->denials <= DENIALS_MAX ? 1 : pa_fail(session->diag, PA_E_NOT_PERMITTED,
-			       "not permitted to trace process %d", pid);
+			       "not permitted to trace a thread of process %d", pid);
 	if (is_our_tracer(status.tracer))
 		return 1;
 	snprintf(name, sizeof name, "/proc/%d/stat", (int)status.tracer);
@@ -110,8 +110,8 @@ static int forbidden(struct search *s, const struct pa_attempt *a)
 			return 1;
 	if (!a->what)
 		return pa_fail(session->diag, PA_E_SECCOMP,
-			       "process %d has a seccomp filter that cannot be read (that takes CAP_SYS_ADMIN), and a forbidden call might end it",
-			       pid);
+			       "process %d has a seccomp filter that cannot be read over thread %d (%s), and a forbidden call might end it",
+			       pid, (int)a->tid, "that takes CAP_SYS_ADMIN");
 	return pa_fail(session->diag, PA_E_SECCOMP,
 		       "a seccomp filter of process %d does not allow %s",
 		       pid, a->what);

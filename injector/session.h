@@ -62,6 +62,9 @@ int pa_session_choose_scratch(struct pa_session *session);
 /* memfd.c: have the target make a memfd, and fill it. */
 int pa_session_place_in_memfd(struct pa_session *session);
 
+/* attach.c: where the stub goes, in code that is never unloaded. */
+int pa_session_find_cave(struct pa_session *session);
+
 /* attach.c: dlopen and the like of the modules, into the block. */
 int pa_session_find_loader(struct pa_session *session);
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 
+from context import NOBODY
 from process import require, require_equal, state, wait_until
 
 OLD = {"2.7": "old-python", "3.6": "old-python", "3.7": "old-python"}
@@ -31,7 +32,8 @@ def bystander(command, **how):
 def no_such_process(context):
     for pid in (4194303, 2 ** 22 + 5):
         for verb in ("attach", "status", "report", "detach"):
-            context.tool.refused("no-such-process", verb, pid)
+            error = context.tool.refused("no-such-process", verb, pid)
+            require("no process %d" % pid in error["message"], "message", error)
     context.tool.refused("no-such-process", "rate", 4194303, "1MiB")
     for pid in (0, -1, "99999999999999999999", "1x"):
         answer = context.tool.run("attach", "--pid=%s" % pid)
@@ -43,6 +45,7 @@ def not_python(context):
         error = context.tool.refused("not-python", "attach", process.pid,
                                      *context.tool.attach_options())
         require(str(process.pid) in error["message"], "the pid in the message", error)
+        require("is not a CPython process" in error["message"], "message", error)
         require_equal(process.poll(), None, "cat lives on")
 
 
@@ -144,6 +147,24 @@ def another_user(context):
         require(got["rate"] == tool.status(target)["rate"], "rate unchanged")
 
 
+def namespace_that_cannot_be_entered(context):
+    """A user namespace in which we are nobody, by a root who may not enter
+    any: its payload could never be talked to."""
+    owner = context.user_of_python(NOBODY)
+    if context.row.root:
+        context.skip("who is in a chroot may make no user namespace")
+    less = ["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"]
+    for words in (owner + ["unshare", "-U"], less):
+        if subprocess.call(words + ["true"], stderr=subprocess.DEVNULL):
+            context.skip("no user namespace, or no setpriv, here")
+    with context.target("maker.py", user=owner + ["unshare", "-Ur"]) as target:
+        error = context.tool.refused("not-permitted", "attach", target.pid,
+                                     *context.tool.attach_options(), prefix=less)
+        require("is in a user namespace that does not know user" in error["message"],
+                "message", error)
+        require("inside that namespace" in error["hint"], "hint", error)
+
+
 def as_another_user(context):
     """Root attaches to a process of another user; its socket is that user's."""
     other = context.user_of_python(65534)
@@ -158,4 +179,4 @@ def as_another_user(context):
 
 
 CASES = [no_such_process, not_python, kernel_thread, old_interpreters, stopped, zombie,
-         traced, another_user, as_another_user]
+         traced, another_user, namespace_that_cannot_be_entered, as_another_user]

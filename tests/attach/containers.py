@@ -181,7 +181,9 @@ def without_proc(context):
 def without_proc_or_place(context):
     """Neither /proc nor a directory: a memfd has no name there, so refused."""
     with no_proc(context, READ_ONLY) as target:
-        context.tool.refused("no-place", "attach", target.pid, *context.tool.attach_options())
+        error = context.tool.refused("no-place", "attach", target.pid,
+                                     *context.tool.attach_options())
+        require("no /proc to name a memfd" in error["message"], "message", error)
 
 
 @contextlib.contextmanager

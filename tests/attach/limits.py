@@ -67,7 +67,8 @@ def memory_is_limited(context):
     for name, key in (("AS", "VmSize"), ("DATA", "VmData")):
         with context.target("harm.py") as target:
             target.ask("limit", name, size(target, key) + 19 * MIB)
-            error = refused(context, target, "no-memory-left", ["RLIMIT_" + name])
+            error = refused(context, target, "no-memory-left",
+                            ["RLIMIT_" + name, "KiB more (", "may map only"])
             require("--max-memory" in error["hint"] and "--force" in error["hint"], "hint",
                     error)
             # 14 MiB and what we need besides are there

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -374,5 +375,50 @@ def one_reuse(context, faults, space, step):
     return word
 
 
-CASES = [target_exits, target_executes, target_forks, target_is_killed, target_is_stopped,
-         strace_comes, gdb_comes, second_injector, pid_is_used_again]
+def stopped_at_last(context):
+    """Stopped by job control after the preflight, before the first stop."""
+    faults = Faults(context)
+    with fault_target(context, "racing.py") as target:
+        plain = target.ask("allocators")
+        with frozen(context, faults, target, "ptrace:1") as tool:
+            target.process.send_signal(signal.SIGSTOP)
+            wait_until(lambda: state(target.pid) == "T", 10, "the target to stop")
+            done = tool.go_on()
+        require_equal(outcome(context, done, "ptrace:1", ("stopped",)), "stopped", "word")
+        require(b"is stopped (by job control)" in done.stderr, "message", done.stderr)
+        require_equal(state(target.pid), "T", "its state")
+        target.process.send_signal(signal.SIGCONT)
+        after_fault(context, target, plain)
+
+
+TRACER = ("import ctypes, sys; p = ctypes.CDLL(None).ptrace; "
+          "p.argtypes = [ctypes.c_long] * 4; "
+          "print(p(0x4206, int(sys.argv[1]), 0, 0)); sys.stdout.flush(); sys.stdin.read()")
+
+
+def traced_at_last(context):
+    """Traced by another since the preflight: by whom is told."""
+    faults = Faults(context)
+    with fault_target(context, "racing.py") as target:
+        plain = target.ask("allocators")
+        with frozen(context, faults, target, "ptrace:1",
+                    env={"PA_FAULT_THREAD": str(target.pid)}) as tool:
+            tracer = subprocess.Popen([sys.executable, "-c", TRACER, str(target.pid)],
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            try:
+                require_equal(tracer.stdout.readline(), b"0\n", "the tracer")
+                done = tool.go_on()
+            finally:
+                tracer.kill()
+                tracer.wait()
+                tracer.stdin.close()
+                tracer.stdout.close()
+        require_equal(outcome(context, done, "ptrace:1", ("traced",)), "traced", "word")
+        require(b"is traced by process" in done.stderr
+                and str(tracer.pid).encode() in done.stderr, "message", done.stderr)
+        after_fault(context, target, plain)
+
+
+CASES = [stopped_at_last, traced_at_last, target_exits, target_executes, target_forks,
+         target_is_killed, target_is_stopped, strace_comes, gdb_comes, second_injector,
+         pid_is_used_again]

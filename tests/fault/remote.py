@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The interpreter's own way in (remote debugging, Python 3.14 and later):
 asked for, as a fallback, disabled, and where no thread ever takes it."""
+import os
+import tempfile
 
 from fault_context import Faults, after_fault, fault_target
 from process import require, require_equal
@@ -76,4 +78,28 @@ def nobody_comes(context):
         require(not after_fault(context, target, plain), "something acted later")
 
 
-CASES = [asked_for, when_no_safe_point, disabled, nobody_comes]
+def refused_by_the_loader(context):
+    """A payload that needs what nobody has, by either way: the loader's own
+    words are passed on, and nothing of ours is left."""
+    with tempfile.TemporaryDirectory() as directory, fault_target(context, "many.py") as target:
+        plain = target.ask("allocators")
+        with open(context.tool.payload, "rb") as f:
+            data = f.read()
+        payload = os.path.join(directory, "broken.so")
+        with open(payload, "wb") as f:
+            f.write(data.replace(b"\0pthread_create\0", b"\0pthread_creatX\0"))
+        ways = [("ptrace", "refused the payload")]
+        if new_enough(context):
+            ways.append(("remote-exec", "could not load the payload"))
+        for method, part in ways:
+            error = context.tool.refused("loader", "attach", target.pid, "--method", method,
+                                         *context.tool.attach_options(payload))
+            require(part in error["message"] and "pthread_creatX" in error["message"],
+                    "message", error)
+            require(not after_fault(context, target, plain), "it was attached")
+        context.tool.attach(target, "--rate", "16KiB")
+        context.tool.still_served(target)
+        require(after_fault(context, target, plain), "it was attached")
+
+
+CASES = [refused_by_the_loader, asked_for, when_no_safe_point, disabled, nobody_comes]

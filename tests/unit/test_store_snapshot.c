@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/error.h"
 #include "tests/unit/store_fixture.h"
 
 /* Walk a snapshot as a file reader does. */
@@ -125,6 +126,7 @@ static void snapshot_is_a_whole_image(void **state)
 				m.live[i].address / 128 / 9));
 	pa_store_snapshot_end();
 	pa_store_stop();
+	assert_int_equal(pa_store_snapshot_begin(&bytes, &n), PA_E_DETACHED);
 }
 
 static void empty_snapshot_is_an_image(void **state)

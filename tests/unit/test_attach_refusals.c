@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Refusals of an attach that has begun, and of a /proc that is not as it
+ * should be: none of them can be had from a process of a test machine.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "injector/place.h"
+#include "injector/proc.h"
+#include "injector/session.h"
+#include "tests/unit/unit.h"
+
+/* What a Python exports: this program plays one. */
+int Py_IsInitialized(void);
+extern unsigned long Py_Version;
+extern uint64_t _PyRuntime[512];
+unsigned long Py_Version = 0x030b07f0;
+uint64_t _PyRuntime[512] = { 0, 0, 1 };	/* initialised, of 3.11 */
+
+int Py_IsInitialized(void)
+{
+	return 1;
+}
+
+static char directory[] = "/tmp/pa-attach-XXXXXX";
+static enum { REAL, RECORDED, HIDDEN } proc;
+static bool no_vector;
+
+int __real_pa_proc_open(pid_t pid);
+int __wrap_pa_proc_open(pid_t pid);
+int __wrap_pa_proc_open(pid_t pid)
+{
+	if (proc == REAL)
+		return __real_pa_proc_open(pid);
+	errno = ENOENT;
+	return proc == HIDDEN ? -1 :
+		open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+int __real_pa_arch_vector_mask(uint64_t *mask);
+int __wrap_pa_arch_vector_mask(uint64_t *mask);
+int __wrap_pa_arch_vector_mask(uint64_t *mask)
+{
+	return no_vector ? -1 : __real_pa_arch_vector_mask(mask);
+}
+
+static void expect(const struct pa_diag *diag, int error, int wanted,
+		   const char *part)
+{
+	if (error != wanted || !strstr(diag->text, part))
+		fail_msg("%d \"%s\" instead of %d \"%s\"", error, diag->text,
+			 wanted, part);
+}
+
+static void expect_inspect(int wanted, const char *part)
+{
+	struct pa_target target;
+	struct pa_diag diag = { "", "" };
+	int error = pa_target_inspect(getpid(), 0, &target, &diag);
+
+	expect(&diag, error, wanted, part);
+}
+
+static void expect_attach(struct pa_target target, int wanted,
+			  const char *part)
+{
+	struct pa_attach_options options = { .timeout_ns = 1000000000 };
+	struct pa_attach_result result;
+	struct pa_diag diag = { "", "" };
+	int error = pa_attach(&target, &options, &result, &diag);
+
+	expect(&diag, error, wanted, part);
+}
+
+static struct pa_target ourselves(void)
+{
+	struct pa_proc_stat stat;
+
+	assert_int_equal(pa_proc_read_stat(AT_FDCWD, "/proc/self/stat", &stat),
+			 0);
+	return (struct pa_target){ .pid = getpid(),
+				   .start_time = stat.start_time };
+}
+
+/* A file of our own /proc, in the directory. */
+static void record(const char *name)
+{
+	char path[128], *text;
+	int fd;
+
+	snprintf(path, sizeof path, "/proc/self/%s", name);
+	text = pa_proc_read_all(AT_FDCWD, path);
+	assert_non_null(text);
+	snprintf(path, sizeof path, "%s/%s", directory, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+	free(text);
+}
+
+static void clear(void)
+{
+	static const char *const names[] = { "stat", "status", "mem", "maps" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		char path[128];
+
+		snprintf(path, sizeof path, "%s/%s", directory, names[i]);
+		unlink(path);
+		rmdir(path);
+	}
+}
+
+static int reset(void **state)
+{
+	(void)state;
+	proc = REAL;
+	no_vector = false;
+	clear();
+	return 0;
+}
+
+/* ---- /proc ---- */
+
+static void test_hidden(void **state)
+{
+	(void)state;
+	proc = HIDDEN;
+	expect_inspect(PA_E_NOT_PERMITTED, "not permitted to see process");
+}
+
+static void test_no_memory_file(void **state)
+{
+	(void)state;
+	proc = RECORDED;
+	record("stat");
+	record("status");
+	expect_inspect(PA_E_EXITED, "ended before it was looked into");
+	expect_attach(ourselves(), PA_E_NOT_PERMITTED,
+		      "cannot open the memory of process");
+}
+
+static void test_no_maps(void **state)
+{
+	struct pa_directory found;
+	struct pa_diag diag = { "", "" };
+	char path[128];
+	uint64_t at;
+
+	(void)state;
+	proc = RECORDED;
+	expect(&diag, pa_target_find_directory(getpid(), &at, &found, &diag),
+	       PA_E_EXITED, "ended while it was looked at");
+	snprintf(path, sizeof path, "%s/maps", directory);
+	assert_int_equal(mkdir(path, 0700), 0);
+	expect(&diag, pa_target_find_directory(getpid(), &at, &found, &diag),
+	       PA_E_NOT_PERMITTED, "cannot read the maps of process");
+}
+
+/* ---- an attach that has begun ---- */
+
+static void test_another_process(void **state)
+{
+	struct pa_target target = ourselves();
+	pid_t dead = fork();
+
+	(void)state;
+	if (!dead)
+		_exit(0);
+	target.python_version = 0x030a00f0;
+	expect_attach(target, PA_E_EXITED,
+		      "executed another program meanwhile");
+	target.pid = dead;
+	assert_int_equal(waitpid(dead, NULL, 0), dead);
+	expect_attach(target, PA_E_EXITED, "ended meanwhile");
+}
+
+static void test_cpu(void **state)
+{
+	(void)state;
+	no_vector = true;
+	expect_attach(ourselves(), PA_E_TRACE_FAILED,
+		      "this CPU's vector state does not fit");
+}
+
+static void test_full(void **state)
+{
+	struct pa_map maps[] = {
+		{ .start = 0x10000, .end = 0x7000000000 },
+		{ .start = 0x7000000000, .end = 0x7ffffffff000 },
+	};
+	struct pa_target target = { .pid = 4711 };
+	struct pa_diag diag = { "", "" };
+	struct pa_module module = { .start = 4096, .end = 8192 };
+	struct pa_session s = {
+		.target = &target, .diag = &diag,
+		.modules = {
+			.maps = { .map = maps, .count = 2 },
+			.module = &module, .count = 1, .libc = &module,
+		},
+	};
+
+	(void)state;
+	expect(&diag, pa_session_choose_scratch(&s), PA_E_NO_MEMORY_LEFT,
+	       "the address space of process 4711 is full");
+	expect(&diag, pa_session_find_cave(&s), PA_E_NO_PLACE, "has no room for");
+}
+
+/* ---- places ---- */
+
+static void test_places(void **state)
+{
+	struct pa_place place = { .source = -1, .file = -1, .directory = -1 };
+	struct pa_target target = { .pid = 4711, .uid = geteuid() };
+	struct pa_diag diag = { "", "" };
+	char path[128];
+	int dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	(void)state;
+	expect(&diag, pa_place_copy(&place, dir, &target, &diag),
+	       PA_E_NO_PLACE, "cannot open the root directory of process 4711");
+	/* a directory that was there a moment ago */
+	snprintf(path, sizeof path, "%s/gone", directory);
+	assert_int_equal(mkdir(path, 0700), 0);
+	place.directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(rmdir(path), 0);
+	strcpy(place.base, "/gone");
+	expect(&diag, pa_place_script(&place, dir, &target, path, sizeof path,
+				      &diag),
+	       PA_E_NO_PLACE, "cannot make a file for process 4711 in its");
+	pa_place_close(&place);
+	close(dir);
+}
+
+static int make_directory(void **state)
+{
+	(void)state;
+	return mkdtemp(directory) ? 0 : -1;
+}
+
+static int remove_directory(void **state)
+{
+	(void)state;
+	clear();
+	return rmdir(directory);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_hidden, reset),
+		cmocka_unit_test_setup(test_no_memory_file, reset),
+		cmocka_unit_test_setup(test_no_maps, reset),
+		cmocka_unit_test_setup(test_another_process, reset),
+		cmocka_unit_test_setup(test_cpu, reset),
+		cmocka_unit_test_setup(test_full, reset),
+		cmocka_unit_test_setup(test_places, reset),
+	};
+
+	return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}
