@@ -131,8 +131,8 @@ void *pa_store_code_cache(size_t *bytes);
  * Copy the image into the snapshot buffer: directory, compact regions, file
  * offsets, CRCs.  Takes the lock in short turns.  *bytes is the length.  The
  * buffer stays valid until pa_store_snapshot_end (count of holders, so that
- * clients at the same time share one copy no older than the first holder).
- * 0 or -PA_E_.
+ * clients at the same time share one copy, no older than two seconds).
+ * 0, PA_E_BUSY while an older one is held, or PA_E_DETACHED.
  */
 int pa_store_snapshot_begin(const void **image, size_t *bytes);
 void pa_store_snapshot_end(void);

@@ -2,7 +2,7 @@
  *
  * Snapshots: a copy of the image in a buffer of its own, taken in short
  * turns under the lock, finished without it.  One copy serves all clients
- * that ask while one of them still holds it.  Server thread only, but for
+ * that ask soon while one of them still holds it.  Server thread only, but for
  * the reset in a fork child.
  *
  * Order: live records first, then sites, then the counts of nodes, frames
@@ -19,6 +19,7 @@
 #include "payload/sys.h"
 
 #define TURN (64u << 10)	/* bytes copied while the lock is held */
+#define SHARED_MAX_NS 2000000000ull	/* older than that is not now */
 
 static struct {
 	unsigned holders;
@@ -267,6 +268,11 @@ int pa_store_snapshot_begin(const void **image, size_t *bytes)
 		end_copying();
 		recount_live();
 		seal();
+	} else if (pa_clock_ns(CLOCK_MONOTONIC)
+		   - copied_directory()->snapshot_monotonic_ns
+		   > SHARED_MAX_NS) {
+		/* slow readers, one after the other, would keep it for ever */
+		return PA_E_BUSY;
 	}
 	snapshot.holders++;
 	*image = snapshot.buffer;

@@ -6,7 +6,7 @@ import select
 import socket
 import time
 
-from process import require, require_equal
+from process import require, require_equal, wait_until
 
 
 class Raw:
@@ -153,6 +153,30 @@ def slow_and_dead_clients(context):
         tool.still_served(target)
 
 
+def old_snapshots(context):
+    """A client that reads slowly keeps its copy; others get no old one."""
+    tool = context.tool
+    with context.target("maker.py") as target:
+        path = tool.attach(target, "--rate", "256")["socket"]
+        target.ask("keep", 60000, 200)
+        slow = Raw(context, path)
+        slow.send(b"SNAPSHOT\n")
+        head = slow.line()
+
+        def refused():
+            client = Raw(context, path)
+            client.send(b"SNAPSHOT\n")
+            answer = client.line()
+            client.close()
+            require(answer == head or answer.startswith(b"ERR busy "), "an answer", answer)
+            return answer != head
+        wait_until(refused, 8, "the copy to be too old")
+        tool.refused("busy", "report", target.pid)
+        slow.close()
+        wait_until(lambda: tool.run("report", target.pid).status == 0, 20, "a new copy")
+        tool.still_served(target)
+
+
 def pipelined_requests(context):
     """Several requests in one write are answered one by one."""
     with context.target("maker.py") as target:
@@ -176,4 +200,5 @@ def pipelined_requests(context):
 
 
 OVER_ALL = [silent_clients]
-CASES = [garbage_on_the_socket, half_a_request, slow_and_dead_clients, pipelined_requests]
+CASES = [garbage_on_the_socket, half_a_request, slow_and_dead_clients, old_snapshots,
+         pipelined_requests]
