@@ -127,9 +127,14 @@ def formats(context):
         names = set(by_name(census(context, pid, "--include", "__main__.S*",
                                    "--exclude", "Set")))
         require_equal(names, {("__main__", "Slotted")}, "--exclude")
-        rows = tool.good("census", pid, "--sort", "objects", "--limit", "3")["rows"]
-        require_equal(len(rows), 3, "--limit")
-        require(rows[0]["objects"] >= rows[1]["objects"] >= rows[2]["objects"], "--sort")
+        for how, key in (("bytes", "bytes_with_buffers"), ("own", "bytes"), ("objects", "objects")):
+            rows = tool.good("census", pid, "--sort", how, "--limit", "5")["rows"]
+            values = [row[key] for row in rows]
+            require_equal((len(rows), values), (5, sorted(values, reverse=True)),
+                          "--limit, --sort " + how)
+        rows = census(context, pid, "--sort", "name")["rows"]
+        names = [(row["module"] or "", row["type"]) for row in rows]
+        require_equal(names, sorted(names), "--sort name")
         path = os.path.join(target.directory, "answer")
         require_equal(tool.run("census", pid, "--json", "-o", path).status, 0, "-o")
         tool.refused("exists", "census", pid, "-o", path)

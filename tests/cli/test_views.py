@@ -6,7 +6,7 @@ import os
 import subprocess
 
 import common
-from common import HIDDEN, PROGRAM, has, run
+from common import HIDDEN, PROGRAM, has, run, server
 from make_image import C, Image, synthetic
 from tap import ok
 
@@ -94,6 +94,10 @@ def advice(directory, image):
     got = run('report', path)
     ok('Less than a tenth of RSS is explained' in got.text,
        'what to do where little is explained', got)
+    with server('good', path) as (pid, _path):
+        got = run('report', pid)
+        ok('pyattach-sample census %d' % pid in ' '.join(got.text.split()),
+           'of a process, census is named', got)
     image = Image(rate=1)
     for k in range(100):
         image.sample([('a.py', 'f', k % 3)], 1000 + k)

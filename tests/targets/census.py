@@ -96,28 +96,28 @@ class Outer:
 ONE = type("Same", (), {"__module__": "first.module", "__slots__": ("a",)})
 TWO = type("Same", (), {"__module__": "second.module", "__slots__": ("a", "b")})
 HELD = {}
-FULL = 0    # bytes that all of Managed take
 
 
-def traced(kind, count):
-    """Instances, and the blocks that the allocators gave for them alone."""
-    global FULL
-    objects = [None] * count
-    kind(0)
+def traced(kind):
+    """Sizes of the blocks that the allocators give for one empty instance:
+    its own, which is asked for first, and that of its attributes."""
     tracemalloc.start()
-    for i in range(count):
-        objects[i] = kind(i)
-    taken = sum(block(trace.size) for trace in tracemalloc.take_snapshot().traces
-                if trace.size < 1 << 12)
+    kept = [object.__new__(kind) for _ in range(100)]
+    sizes = collections.Counter(block(t.size) for t in tracemalloc.take_snapshot().traces)
     tracemalloc.stop()
-    FULL = taken
-    return objects
+    each = {size: n // len(kept) for size, n in sizes.items() if n >= len(kept)}
+    return (block(own(kept[0])) if NEW < (3, 13) else max(each),
+            sum(size * n for size, n in each.items()))
 
 
 def make(scale):
     gc.disable()
-    HELD["Managed"] = traced(Managed, 1500 * scale)
+    # from 3.13 on the first instances leave room for more attributes
+    for kind in Plain, Loose, Managed:
+        for i in range(50):
+            kind(i)
     HELD.update(
+        Managed=[Managed(i) for i in range(1500 * scale)],
         Plain=[Plain(i) for i in range(3000 * scale)],
         Loose=[Loose(i) for i in range(600 * scale)],
         Slotted=[Slotted() for _ in range(2000 * scale)],
@@ -197,8 +197,13 @@ def rows(name, objects):
     if name == "Int":    # with one digit more than it needs
         alone = sum(block(sys.getsizeof(o) + 4) for o in objects)
         return {"objects": len(objects), "bytes": alone, "full": alone}
-    return {"objects": len(objects), "bytes": None,
-            "full": FULL if name == "Managed" and NEW >= (3, 11) else None}
+    if name in ("Plain", "Loose", "Managed"):
+        one, full = traced(type(objects[0]))
+        if NEW < (3, 11) or (name == "Loose" and NEW < (3, 13)):
+            full = one      # a dict is an object of its own
+        return {"objects": len(objects), "bytes": one * len(objects),
+                "full": full * len(objects)}
+    return {"objects": len(objects), "bytes": None, "full": None}
 
 
 def truth():
@@ -209,7 +214,8 @@ def truth():
     for name, objects in HELD.items():
         if name not in ("large", "more", "late", "arrays", "reserve"):
             found.append(names.get(name, ["__main__", name]) + [rows(name, objects)])
-    found.append(["__main__", "Node", {"objects": 180, "bytes": None, "full": None}])
+    found.append(["__main__", "Node", {"objects": 180,
+                                       "bytes": 180 * block(own(Node())), "full": None}])
     return found
 
 
