@@ -4,8 +4,9 @@ text and large blocks, with a thread whose speed is the throughput.
 
     census_target.py MIB [MODULE]
 
-Reads commands, answers each with one line of JSON: turns, rss, and the
-measure of a module (guppy, objgraph, gc) in this process itself.
+Reads commands, answers each with one line of JSON: turns and the longest gap
+between two since the last command, or the measure of a module (guppy, objgraph,
+gc) in this process itself.
 """
 import gc
 import json
@@ -30,6 +31,7 @@ class Point:
 
 
 TURNS = [0]
+GAP = [0.0]     # the longest time between two turns
 KEPT = []
 
 
@@ -43,10 +45,20 @@ def rss():
 
 def work():
     """Some allocation, some computation; counts its turns."""
+    last = time.monotonic()
     while True:
         table = {i: str(i) for i in range(200)}
         sum(len(v) for v in table.values())
         TURNS[0] += 1
+        now = time.monotonic()
+        GAP[0] = max(GAP[0], now - last)
+        last = now
+
+
+def longest_gap():
+    """Since it was asked for the last time."""
+    gap, GAP[0] = GAP[0], 0.0
+    return gap
 
 
 def fill(mib):
@@ -80,10 +92,13 @@ def by_gc():
 def measure(name):
     """Time, the longest time without a turn of the thread, added memory."""
     function = {"guppy": by_guppy, "objgraph": by_objgraph, "gc": by_gc}[name]
+    longest_gap()
     before, turns, begin = rss(), TURNS[0], time.monotonic()
     function()
     seconds = time.monotonic() - begin
-    return {"seconds": seconds, "turns": TURNS[0] - turns, "added": rss() - before}
+    turns, added = TURNS[0] - turns, rss() - before
+    time.sleep(0.05)    # a turn ends the gap
+    return {"seconds": seconds, "turns": turns, "added": added, "gap": longest_gap()}
 
 
 def main():
@@ -101,7 +116,7 @@ def main():
             except ImportError as e:
                 answer = {"missing": str(e)}
         else:
-            answer = {"turns": TURNS[0], "at": time.monotonic(), "rss": rss()}
+            answer = {"turns": TURNS[0], "at": time.monotonic(), "gap": longest_gap()}
         print(json.dumps(answer), flush=True)
 
 
