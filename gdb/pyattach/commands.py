@@ -382,9 +382,10 @@ contents of the process's memory."""
         data = save.snapshot(table)
         files.write(path, data, '-force' in given)
         warn(table, note)
-        show(['%s: %s, %d samples.' % (
-            text.safe(path), text.human_bytes(len(data)), sum(
-                total.samples for total in table.live_sums().values()))])
+        show(['%s: %s, %s.' % (
+            text.safe(path), text.human_bytes(len(data)), text.several(sum(
+                total.samples for total in table.live_sums().values()),
+                'sample'))])
 
 
 class Export(_Command):
@@ -411,6 +412,8 @@ FORMAT is table or json.  All rows are written."""
             data = '\n'.join(views.damage(table) + views.top(rows)) + '\n'
         files.write(path, data.encode('utf-8', 'backslashreplace'),
                    '-force' in given)
+        show(['%s: %s.' % (text.safe(path),
+                           text.several(len(rows.shown), 'row'))])
 
 
 class Check(_Command):

@@ -65,6 +65,8 @@ def signed(value):
 def diff(matched, rows, limit):
     lines = ['Same process: samples are matched one by one.' if matched else
              'Two processes: nothing cancels, the intervals are wide.']
+    if not rows:
+        return lines + ['Nothing differs.']
     cells = []
     for (special, file, function, line), (delta, low, high), _o, sure in \
             rows[:limit or None]:
@@ -74,5 +76,5 @@ def diff(matched, rows, limit):
                       'yes' if sure else 'no', where))
     lines += aligned(cells, ('growth', '95 % interval', 'sure', 'where'))
     if limit and len(rows) > limit:
-        lines.append('%d more lines' % (len(rows) - limit))
+        lines.append(text.several(len(rows) - limit, 'more line'))
     return lines

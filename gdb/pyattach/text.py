@@ -152,6 +152,11 @@ def human_time(ns):
     return '%.1f s' % (ns / 1e9)
 
 
+def several(number, thing):
+    """1 sample, 309 samples."""
+    return '%d %s%s' % (number, thing, '' if number == 1 else 's')
+
+
 def human_date(realtime_ns):
     try:
         moment = time.localtime(realtime_ns // 10**9)

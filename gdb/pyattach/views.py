@@ -281,17 +281,18 @@ def site(table, indexes, limit):
         held = live.get((index, 0), Sum())
         taken = allocated.get((index, 0), Sum())
         fields = table.site(index)
-        lines += ['site %d (%s): holds %s (%s) in %s objects, %d samples' % (
+        lines += ['site %d (%s): holds %s (%s) in %s objects, %s' % (
             index, DOMAIN_WORDS[fields['domain']] if fields['domain'] < 3
             else '?', text.human_bytes(held.bytes),
             text.human_range(*report.bytes(held)[1:]),
-            text.human_count(held.objects), held.samples),
+            text.human_count(held.objects),
+            text.several(held.samples, 'sample')),
             '  allocated since attach %s, largest %s' % (
                 text.human_bytes(taken.bytes),
                 text.human_bytes(fields['peak_bytes']))]
         lines += stack_lines(table, index)
     if limit and len(indexes) > limit:
-        lines.append('%d more sites' % (len(indexes) - limit))
+        lines.append(text.several(len(indexes) - limit, 'more site'))
     return lines
 
 
@@ -309,5 +310,5 @@ def listing(table, limit, larger=0, older_ns=0):
     lines = aligned(rows, ('address', 'size', 'age', 'thread', 'domain',
                            'where'))
     if limit and len(found) > limit:
-        lines.append('%d more samples' % (len(found) - limit))
+        lines.append(text.several(len(found) - limit, 'more sample'))
     return lines
