@@ -108,9 +108,9 @@ def differences(a, b, where=''):
     return [] if a == b else ['%s: %r %r' % (where, a, b)]
 
 
-def report_of_tool(path, *options):
+def report_of_tool(path, *options, verb='report'):
     """(object, '') of `report --json`, or (None, the error's word)."""
-    status, out, err = run([PROGRAM, 'report', path, '--limit', '0',
+    status, out, err = run([PROGRAM, verb, path, '--limit', '0',
                             '--json'] + list(options))
     if status == 0:
         return json.loads(out), ''

@@ -47,14 +47,7 @@ def rows_of(table):
 
 def tool(path, *options):
     """(object or None, error word or '') of `core --json`."""
-    status, out, err = common.run([PROGRAM, 'core', path, '--limit', '0',
-                                   '--json'] + list(options))
-    if status == 0:
-        return json.loads(out), ''
-    try:
-        return None, json.loads(err)['error']
-    except ValueError:
-        return None, '%r %s' % (status, err)
+    return common.report_of_tool(path, *options, verb='core')
 
 
 def the_image(seed=1, **fields):
