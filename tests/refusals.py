@@ -20,7 +20,7 @@ SOURCE = os.environ["PA_SRCDIR"]
 STRINGS = r'((?:"(?:[^"\\]|\\.)*"\s*)+)'
 CALL = re.compile(r"pa_fail\(\s*[^,]+,\s*(PA_E_\w+),\s*" + STRINGS)
 CONVERSION = re.compile(r"%[-.*0-9]*(?:ll|l|z)?[a-zA-Z]")
-LEAST = 6		# characters of a text that say which one it is
+LEAST = 8		# characters of a text that say which one it is, two words
 # Of no refusal: our own memory, a signal that we got.
 OTHER = ["PA_E_FAILED"]
 
@@ -78,7 +78,7 @@ def says(string, text):
     """Is a part of it, or has its longest part."""
     string = string.strip()
     longest = max(parts_of(text), key=len).strip()
-    return len(string) >= LEAST and (longest in string or any(
+    return len(string) >= LEAST and " " in string and (longest in string or any(
         string in part for part in parts_of(text)))
 
 

@@ -102,6 +102,25 @@ def zombie(context):
     require_equal(process.wait(), 0, "status of the zombie")
 
 
+def uninterruptible(context):
+    """Its only thread is in vfork, whose child waits: no stop is possible."""
+    with context.target("harm.py") as target:
+        fifo = os.path.join(target.directory, "fifo")
+        os.mkfifo(fifo)
+        target.send("spawn", fifo[len(context.row.root):])
+        wait_until(lambda: state(target.pid) == "D", 10, "the target to be in vfork")
+        error = context.tool.refused("uninterruptible", "attach", target.pid,
+                                     *context.tool.attach_options())
+        require("no thread of process %d can be stopped" % target.pid in error["message"],
+                "message", error)
+        require("uninterruptible sleep or vfork" in error["message"], "message", error)
+        with open(fifo, "w"):
+            pass
+        require_equal(target.answer(), 0, "status of the child")
+        context.tool.attach(target)
+        context.tool.still_served(target)
+
+
 def traced(context):
     """Somebody traces it: said, and by whom."""
     tracer = ("import ctypes, sys; p = ctypes.CDLL(None).ptrace; "
@@ -179,4 +198,4 @@ def as_another_user(context):
 
 
 CASES = [no_such_process, not_python, kernel_thread, old_interpreters, stopped, zombie,
-         traced, another_user, namespace_that_cannot_be_entered, as_another_user]
+         uninterruptible, traced, another_user, namespace_that_cannot_be_entered, as_another_user]

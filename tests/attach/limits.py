@@ -123,7 +123,8 @@ def threads_are_limited(context):
     prefix = context.user_of_python(LONER)
     with context.target("harm.py", user=prefix) as target:
         before = target.ask("limit", "NPROC", 1)
-        refused(context, target, "no-thread-left", ["RLIMIT_NPROC", "1"])
+        refused(context, target, "no-thread-left",
+                ["may not start a thread: RLIMIT_NPROC", "1"])
         context.note("forced: " + forced(context, target))
         target.ask("limit", "NPROC", before)
         context.tool.attach(target)
@@ -137,7 +138,7 @@ def mappings_are_limited(context):
         context.skip("vm.max_map_count is %d here" % limit)
     with context.target("harm.py") as target:
         target.ask("map_pages", limit - len(mappings(target.pid)) - 5)
-        refused(context, target, "no-mapping-left", ["vm.max_map_count", str(limit)])
+        refused(context, target, "no-mapping-left", ["memory mappings (vm.max_map_count)", str(limit)])
         context.note("forced: " + forced(context, target))
 
 

@@ -209,6 +209,10 @@ def sentences(context):
     with fault_target(context, "many.py", prefix=prefix) as target:
         said(context, faults, target, "sendfile:0:%d" % errno.ENOSPC, "no-place",
              "cannot fill the memfd")
+        if context.row.minor >= 14:
+            said(context, faults, target, None, "no-place",
+                 "has no directory to load the payload from",
+                 options=["--method", "remote-exec"])
 
 
 def payload_counts(context, faults, directory):

@@ -110,6 +110,14 @@ def fork():
     return os.waitpid(pid, 0)[1]
 
 
+def spawn(path):
+    """A child whose first file is to be opened before it is there, while this
+    thread sleeps as after vfork; its status."""
+    pid = os.posix_spawn("/bin/true", ["true"], {}, file_actions=[
+        (os.POSIX_SPAWN_OPEN, 0, path, os.O_RDONLY, 0)])
+    return os.waitpid(pid, 0)[1]
+
+
 def limit(name, value):
     """Set a soft limit; the one before.  -1: none."""
     which = getattr(resource, "RLIMIT_" + name)
@@ -152,6 +160,7 @@ def map_pages(count):
 talk.serve(keep=keep, threads=threads, drop=drop, hide=hide, close_all=close_all,
            pairs=pairs, pairs_are_whole=pairs_are_whole, close_pairs=close_pairs,
            counters=counters, counters_are_whole=counters_are_whole,
-           close_counters=close_counters, fork=fork, limit=limit,
+           close_counters=close_counters, fork=fork, spawn=spawn,
+           limit=limit,
            fill_descriptors=fill_descriptors, free_descriptors=free_descriptors,
            map_pages=map_pages)

@@ -14,6 +14,7 @@
 
 #include "injector/place.h"
 #include "injector/proc.h"
+#include "injector/room.h"
 #include "injector/session.h"
 #include "tests/unit/unit.h"
 
@@ -49,6 +50,17 @@ int __wrap_pa_arch_vector_mask(uint64_t *mask);
 int __wrap_pa_arch_vector_mask(uint64_t *mask)
 {
 	return no_vector ? -1 : __real_pa_arch_vector_mask(mask);
+}
+
+static const char *mounts;	/* for /proc/self/mountinfo, or NULL */
+
+char *__real_pa_proc_read_all(int dir, const char *name);
+char *__wrap_pa_proc_read_all(int dir, const char *name);
+char *__wrap_pa_proc_read_all(int dir, const char *name)
+{
+	if (mounts && !strcmp(name, "/proc/self/mountinfo"))
+		return strdup(mounts);
+	return __real_pa_proc_read_all(dir, name);
 }
 
 static void expect(const struct pa_diag *diag, int error, int wanted,
@@ -107,7 +119,14 @@ static void record(const char *name)
 
 static void clear(void)
 {
-	static const char *const names[] = { "stat", "status", "mem", "maps" };
+	static const char *const names[] = {
+		"stat", "status", "mem", "maps", "limits", "cgroup",
+		"box/cgroup.events", "box/freezer.state", "box/memory.max",
+		"box/memory.current", "box/memory.stat", "box/pids.max",
+		"box/pids.current", "box/memory.limit_in_bytes",
+		"box/memory.usage_in_bytes", "box",
+	};
+	char box[128];
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		char path[128];
@@ -116,6 +135,8 @@ static void clear(void)
 		unlink(path);
 		rmdir(path);
 	}
+	snprintf(box, sizeof box, "%s/box", directory);
+	mkdir(box, 0700);
 }
 
 static int reset(void **state)
@@ -123,6 +144,7 @@ static int reset(void **state)
 	(void)state;
 	proc = REAL;
 	no_vector = false;
+	mounts = NULL;
 	clear();
 	return 0;
 }
@@ -162,6 +184,115 @@ static void test_no_maps(void **state)
 	assert_int_equal(mkdir(path, 0700), 0);
 	expect(&diag, pa_target_find_directory(getpid(), &at, &found, &diag),
 	       PA_E_NOT_PERMITTED, "cannot read the maps of process");
+}
+
+/* ---- control groups, as the kernel shows them ---- */
+
+static void put(const char *name, const char *text)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof path, "%s/%s", directory, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+/* The process is in /box of a hierarchy that is mounted on the directory. */
+static int open_group(bool first_version, const char *controller)
+{
+	static char line[256];
+	char group[64];
+
+	snprintf(line, sizeof line, first_version ?
+		 "30 1 0:9 / %s rw - cgroup cgroup rw,%s\n" :
+		 "30 1 0:9 / %s rw - cgroup2 cgroup2 rw%s\n", directory,
+		 first_version ? controller : "");
+	mounts = line;
+	snprintf(group, sizeof group, first_version ? "5:%s:/box\n" :
+		 "0::%s/box\n", first_version ? controller : "");
+	put("cgroup", group);
+	return open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void expect_frozen(bool first_version, const char *file,
+			  const char *frozen, const char *thawed)
+{
+	struct pa_diag diag = { "", "" };
+	int dir = open_group(first_version, "freezer");
+
+	put(file, frozen);
+	expect(&diag, pa_room_check_frozen(dir, 4711, &diag), PA_E_FROZEN,
+	       "is in a frozen cgroup (");
+	put(file, thawed);
+	assert_int_equal(pa_room_check_frozen(dir, 4711, &diag), 0);
+	close(dir);
+}
+
+static void test_frozen(void **state)
+{
+	(void)state;
+	expect_frozen(false, "box/cgroup.events", "populated 1\nfrozen 1\n",
+		      "populated 1\nfrozen 0\n");
+	clear();
+	expect_frozen(true, "box/freezer.state", "FROZEN\n", "THAWED\n");
+	expect_frozen(true, "box/freezer.state", "FREEZING\n", "THAWED\n");
+}
+
+static void expect_room(int dir, int wanted, const char *part)
+{
+	const struct pa_target target = { .pid = 4711 };
+	const struct pa_proc_status status = { .uid = { 1, 1, 1, 1 } };
+	struct pa_diag diag = { "", "" };
+
+	expect(&diag, pa_room_check(dir, &target, &status, 16 << 20, 100,
+				    &diag), wanted, part);
+}
+
+static void test_limits(void **state)
+{
+	int dir = open_group(false, "");
+
+	(void)state;
+	put("box/memory.max", "104857600\n");
+	put("box/memory.current", "94371840\n");
+	expect_room(dir, PA_E_NO_MEMORY_LEFT,
+		    " 10240 KiB more memory (memory.max of its cgroup)");
+	expect_room(dir, PA_E_NO_MEMORY_LEFT, "KiB more memory (");
+	put("box/memory.stat", "anon 1\ninactive_file 62914560\nactive_file 1\n");
+	expect_room(dir, 0, "");
+	put("box/pids.max", "7\n");
+	put("box/pids.current", "7\n");
+	expect_room(dir, PA_E_NO_THREAD_LEFT, "pids.max of its cgroup (7)");
+	put("box/pids.current", "6\n");
+	expect_room(dir, 0, "");
+	close(dir);
+	clear();
+	dir = open_group(true, "memory");
+	put("box/memory.limit_in_bytes", "104857600\n");
+	put("box/memory.usage_in_bytes", "94371840\n");
+	expect_room(dir, PA_E_NO_MEMORY_LEFT, "memory.limit_in_bytes");
+	close(dir);
+	clear();
+	dir = open_group(true, "pids");
+	put("box/pids.max", "7\n");
+	put("box/pids.current", "8\n");
+	expect_room(dir, PA_E_NO_THREAD_LEFT, "may not start a thread: pids.max");
+	close(dir);
+}
+
+/* What a process may have of its own. */
+static void test_own_limits(void **state)
+{
+	int dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	(void)state;
+	put("limits", "Max address space 16777216 16777216 bytes\n");
+	expect_room(dir, PA_E_NO_MEMORY_LEFT, "may map only");
+	put("limits", "Max open files 3 3 files\n");
+	expect_room(dir, PA_E_NO_FD_LEFT, "descriptors open (RLIMIT_NOFILE)");
+	close(dir);
 }
 
 /* ---- an attach that has begun ---- */
@@ -247,8 +378,12 @@ static int make_directory(void **state)
 
 static int remove_directory(void **state)
 {
+	char box[128];
+
 	(void)state;
 	clear();
+	snprintf(box, sizeof box, "%s/box", directory);
+	rmdir(box);
 	return rmdir(directory);
 }
 
@@ -258,6 +393,9 @@ int main(void)
 		cmocka_unit_test_setup(test_hidden, reset),
 		cmocka_unit_test_setup(test_no_memory_file, reset),
 		cmocka_unit_test_setup(test_no_maps, reset),
+		cmocka_unit_test_setup(test_frozen, reset),
+		cmocka_unit_test_setup(test_limits, reset),
+		cmocka_unit_test_setup(test_own_limits, reset),
 		cmocka_unit_test_setup(test_another_process, reset),
 		cmocka_unit_test_setup(test_cpu, reset),
 		cmocka_unit_test_setup(test_full, reset),

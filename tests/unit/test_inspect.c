@@ -75,7 +75,7 @@ static void test_permission(void **state)
 
 	(void)state;
 	f.yama = 1;
-	expect(&f, "ptrace_scope is 1");
+	expect(&f, "Yama's ptrace_scope is");
 	f.yama = 2;
 	expect(&f, "ptrace_scope is 2");
 	f.yama = 3;
@@ -86,7 +86,7 @@ static void test_permission(void **state)
 	expect(&f, " 0, and you are user 1000");
 	f = plain();
 	f.not_dumpable = true;
-	expect(&f, "non-dumpable");
+	expect(&f, "it has made itself non-dumpable");
 	f = plain();
 	f.same_user_namespace = false;
 	expect(&f, "another user namespace");

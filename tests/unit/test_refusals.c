@@ -214,11 +214,11 @@ static void test_state(void **state)
 	put_stat('S', PA_PF_KTHREAD);
 	expect(PA_E_KERNEL_THREAD, "kernel thread");
 	put_stat('Z', 0);
-	expect(PA_E_ZOMBIE, "reaped");
+	expect(PA_E_ZOMBIE, "has ended and waits to be reaped");
 	put_stat('X', 0);
 	expect(PA_E_EXITED, "ended or executed");
 	put_stat('T', 0);
-	expect(PA_E_STOPPED, "SIGSTOP");
+	expect(PA_E_STOPPED, "is stopped by a signal");
 	reset(NULL);
 	put_status("TracerPid:", "1");
 	expect(PA_E_TRACED, "is traced already by process 1 (");
@@ -230,7 +230,7 @@ static void test_program(void **state)
 {
 	(void)state;
 	put_program(ELFCLASS32, EM_386, NULL);
-	expect(PA_E_NOT_64_BIT, "32-bit");
+	expect(PA_E_NOT_64_BIT, "is a 32-bit process");
 	put_program(ELFCLASS64, EM_AARCH64, NULL);
 	expect(PA_E_OTHER_CPU, "another CPU");
 	link_exe("/usr/bin/qemu-x86_64-static");
@@ -374,7 +374,7 @@ static void test_payload_file(void **state)
 	expect_payload(directory, "sane size");
 	put("garbage.so", "garbage", 7);
 	snprintf(path, sizeof path, "%s/garbage.so", directory);
-	expect_payload(path, "damaged");
+	expect_payload(path, "is damaged: ");
 	expect_payload("/proc/self/exe", "does not export");
 }
 
