@@ -265,6 +265,12 @@ const uint8_t *pa_arch_stub(size_t *size)
 	return pa_stub_x86_64;
 }
 
+/* Of a place in the stub, from its beginning. */
+static uint64_t place_of(const uint8_t *place)
+{
+	return (uintptr_t)place - (uintptr_t)pa_stub_x86_64;
+}
+
 enum pa_stub_where pa_arch_stub_where(uint64_t pc, uint64_t cave)
 {
 	uint64_t at = pc - cave;
@@ -273,8 +279,7 @@ enum pa_stub_where pa_arch_stub_where(uint64_t pc, uint64_t cave)
 	pa_arch_stub(&size);
 	if (at >= size)
 		return PA_STUB_OUTSIDE;
-	if (at >= (uint64_t)(pa_stub_wait - pa_stub_x86_64) &&
-	    at <= (uint64_t)(pa_stub_waited - pa_stub_x86_64))
+	if (at >= place_of(pa_stub_wait) && at <= place_of(pa_stub_waited))
 		return PA_STUB_WAITING;
 	return PA_STUB_INSIDE;
 }
