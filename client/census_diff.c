@@ -83,8 +83,9 @@ static void put_changes(const struct pa_view *view,
 				   is_new(diff, c) ? " (new)" : "");
 	}
 	if (diff->n_shown < diff->n_changes)
-		fprintf(file, "%zu more rows: %s and %s.\n",
+		fprintf(file, "%zu more row%s: %s and %s.\n",
 			diff->n_changes - diff->n_shown,
+			diff->n_changes - diff->n_shown == 1 ? "" : "s",
 			diff->rest_grown ? with_sign(diff->rest_grown,
 						     pa_human_bytes).s : "0",
 			diff->rest_shrunk ? with_sign(diff->rest_shrunk,

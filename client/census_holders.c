@@ -105,8 +105,8 @@ int pa_holders_table(const struct pa_view *view,
 		     i != PA_NO_HOLDER; i = pa_holder_tree_next(&tree, i))
 			put_holder(view, holders, i);
 	if (tree.n_shown < holders->n_holders)
-		fprintf(view->file, "%" PRIu32 " more holders: --limit 0 "
-			"shows them.\n", holders->n_holders - tree.n_shown);
+		fprintf(view->file, "%" PRIu32 " more: --limit 0 shows them.\n",
+			holders->n_holders - tree.n_shown);
 	put_special(view->file, holders);
 	pa_holder_tree_free(&tree);
 	return 0;
@@ -145,7 +145,7 @@ int pa_paths_table(const struct pa_view *view,
 	for (uint32_t i = 0; i < holders->n_paths && !err; i++)
 		err = put_path(view, &holders->path[i]);
 	if (holders->no_path)
-		fprintf(view->file, "%" PRIu64 " more kinds of paths.\n",
+		fprintf(view->file, "%" PRIu64 " more paths.\n",
 			holders->no_path);
 	if (holders->unreached)
 		fprintf(view->file, "%s are reached by no path: garbage, or "

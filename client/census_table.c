@@ -123,6 +123,14 @@ void pa_census_put_name(const struct pa_view *view,
 	free(safe);
 }
 
+static void put_rest(FILE *file, size_t rows, uint64_t bytes)
+{
+	if (rows)
+		fprintf(file, "%zu more %s %s.\n", rows, rows == 1 ?
+			"row holds" : "rows hold",
+			pa_human_bytes((double)bytes).s);
+}
+
 static void put_types(const struct pa_view *view,
 		      const struct pa_census_answer *a)
 {
@@ -150,10 +158,7 @@ static void put_types(const struct pa_view *view,
 			  bytes / (double)a->bytes : 0).s, NUMBER_WIDTH);
 		pa_census_put_name(view, row, NUMBERS * NUMBER_WIDTH, "");
 	}
-	if (a->n_shown < a->n_rows)
-		fprintf(file, "%zu more rows hold %s.\n",
-			a->n_rows - a->n_shown,
-			pa_human_bytes((double)a->rest).s);
+	put_rest(file, a->n_rows - a->n_shown, a->rest);
 }
 
 static void put_memory(const struct pa_view *view, const struct pa_census *c)
