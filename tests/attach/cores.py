@@ -278,11 +278,15 @@ def without_a_table(context):
 
 
 def again(context):
-    """Detach and attach again: the core has the second table."""
+    """Detach and attach again: the core has the second table, and a third
+    attach, while it is attached, makes no other one."""
     with Scene(context) as scene:
         scene.attach(2000)
         scene.tool.detach(scene.target)
-        truth = scene.attach(1000, 5000, rate="64KiB")
+        scene.attach(1000, 5000, rate="64KiB")
+        scene.tool.attach(scene.target)
+        truth = scene.report()
+        require_equal(truth["rate"], 65536, "rate after attaching twice")
         path = scene.die()
         require_equal(scene.tool.good("core", path)["rate"], 65536, "rate of the second attach")
         scene.in_all(path, truth)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Make golden.core and golden.json again, after a change of the format that
-was meant: python3 tests/gdb/make_golden.py"""
+"""Make golden-VERSION.core and .json of the format that there is now; those of
+older versions stay as they are: python3 tests/gdb/make_golden.py"""
 import json
 import os
 import sys
@@ -24,13 +24,15 @@ def main():
                      domain=k % 3)
     image.sample([('/srv/b\udcffd.py', 'cach\u00e9', 9)], 3000000)
     image.sample(C['SITE_NO_PYTHON'], 64)
-    path = os.path.join(HERE, 'golden.core')
+    base = os.path.join(HERE, 'golden-%d.%d' % (C['IMAGE_MAJOR'],
+                                                C['IMAGE_MINOR']))
+    path = base + '.core'
     with open(path, 'wb') as f:
         f.write(core(image.memory()))
     source = memory.ElfCoreMemory(path)
     table = decode.Table(source, discover.Discovery(source).run())
     value = json_views.report_json(report.Report(table, 'traceback', limit=0))
-    with open(os.path.join(HERE, 'golden.json'), 'w', encoding='utf-8') as f:
+    with open(base + '.json', 'w', encoding='utf-8') as f:
         json.dump(value, f, indent=1, sort_keys=True)
         f.write('\n')
 
