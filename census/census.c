@@ -6,6 +6,7 @@
  */
 #include "census/census.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "census/survey.h"
@@ -14,6 +15,7 @@
 /* How far each pass goes, of the whole. */
 #define PART_FIRST 0.5
 #define PART_SECOND 1.0
+#define OWN_MAPPING (1 << 20)
 
 /* ---- passes ---- */
 
@@ -79,8 +81,8 @@ static int second_pass(struct pa_survey *s)
 
 	s->window.loaded = 0;
 	s->window.start = s->window.end = 0;
-	if (s->ask)
-		pa_nodes_close(&s->references.nodes);
+	if (s->ask && pa_nodes_close(&s->references.nodes))
+		return PA_E_FAILED;
 	s->owners = (struct pa_owners){
 		.window = &s->window, .types = &s->types,
 		.buffers = &s->buffers,
@@ -147,6 +149,8 @@ int pa_census_run_asked(const struct pa_census_source *source,
 	struct pa_survey s = { .source = source, .census = census, .ask = ask };
 	int err;
 
+	/* large tables go back to the kernel and leave no holes */
+	mallopt(M_MMAP_THRESHOLD, OWN_MAPPING);
 	memset(census, 0, sizeof *census);
 	if (holders)
 		memset(holders, 0, sizeof *holders);

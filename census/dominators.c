@@ -4,216 +4,114 @@
  * edges, then each dominator as the nearest common ancestor of parent and
  * semidominator (Georgiadis), found by jump pointers so that a list of
  * millions costs no more than a bush.
+ *
+ * Most nodes have one edge that leads to them: their parent is their
+ * dominator.  Only of the others (merged) edges are reversed and parents kept.
  */
-#include "census/dominators.h"
+#include "census/dominators_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-int pa_dominators_init(struct pa_dominators *d, const struct pa_graph *graph)
-{
-	memset(d, 0, sizeof *d);
-	d->graph = graph;
-	d->count = 1;
-	d->layer[0] = 1;
-	d->number = calloc(graph->n + 1ull, sizeof *d->number);
-	d->leaves = calloc(graph->n / 64 + 1ull, sizeof *d->leaves);
-	d->roots = calloc(graph->n / 64 + 1ull, sizeof *d->roots);
-	return d->number && d->leaves && d->roots ? 0 : -1;
-}
+/* ---- numbers that several edges lead to ---- */
 
-static void free_scratch(struct pa_dominators *d)
-{
-	uint32_t **scratch[] = { &d->parent, &d->semi, &d->label, &d->above,
-		&d->way };
-
-	for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++) {
-		free(*scratch[i]);
-		*scratch[i] = NULL;
-	}
-	free(d->roots);
-	free(d->tops);
-	d->roots = d->tops = NULL;
-}
-
-void pa_dominators_deinit(struct pa_dominators *d)
-{
-	free_scratch(d);
-	free(d->number);
-	free(d->node);
-	free(d->idom);
-	free(d->leaves);
-	memset(d, 0, sizeof *d);
-}
-
-/* ---- the search ---- */
-
-static bool grow_one(uint32_t **array, uint32_t room)
-{
-	uint32_t *more = reallocarray(*array, room, sizeof *more);
-
-	if (more)
-		*array = more;
-	return more;
-}
-
-/* Room for one more number. */
-static bool grow(struct pa_dominators *d)
-{
-	uint32_t room = d->room + d->room / 4 + 65536;
-
-	if (d->count < d->room)
-		return true;
-	/* semi is where the search stands in the edges of a node */
-	if (!grow_one(&d->node, room) || !grow_one(&d->parent, room) ||
-	    !grow_one(&d->semi, room))
-		return false;
-	d->room = room;
-	return true;
-}
-
-static bool enter(struct pa_dominators *d, uint32_t node, uint32_t parent)
-{
-	if (!grow(d))
-		return false;
-	d->node[d->count] = node;
-	d->parent[d->count] = parent;
-	d->semi[d->count] = d->graph->first[node];
-	d->number[node] = d->count++;
-	return true;
-}
-
-static bool search(struct pa_dominators *d, uint32_t root)
-{
-	const struct pa_graph *graph = d->graph;
-	uint32_t at;
-
-	if (d->number[root])
-		return true;
-	if (!enter(d, root, 0))
-		return false;
-	at = d->count - 1;
-	while (at) {
-		uint32_t end = graph->first[d->node[at] + 1], to;
-
-		if (d->semi[at] == end) {
-			at = d->parent[at];
-			continue;
-		}
-		to = graph->to[d->semi[at]++];
-		if (to & PA_LEAF) {
-			pa_set_bit(d->leaves, to & ~PA_LEAF);
-		} else if (!d->number[to]) {
-			if (!enter(d, to, at))
-				return false;
-			at = d->count - 1;
-		}
-	}
-	return true;
-}
-
-int pa_dominators_reach(struct pa_dominators *d, const uint32_t *roots,
-			size_t n)
-{
-	/* Earlier layers own what they reach: only new roots are roots. */
-	for (size_t i = 0; i < n; i++)
-		if (!pa_is_reached(d, roots[i] & ~PA_LEAF))
-			pa_set_bit(d->roots, roots[i] & ~PA_LEAF);
-	for (size_t i = 0; i < n; i++) {
-		uint32_t node = roots[i] & ~PA_LEAF;
-
-		if (!pa_bit(d->roots, node))
-			continue;
-		if (roots[i] & PA_LEAF)
-			pa_set_bit(d->leaves, node);
-		else if (!search(d, node))
-			return -1;
-	}
-	pa_dominators_end_layer(d);
-	return 0;
-}
-
-int pa_dominators_start(struct pa_dominators *d, uint32_t root)
-{
-	uint32_t node = root & ~PA_LEAF;
-
-	if (pa_is_reached(d, node))
-		return 0;
-	pa_set_bit(d->roots, node);
-	if (!(root & PA_LEAF))
-		return search(d, node) ? 0 : -1;
-	pa_set_bit(d->leaves, node);
-	return 0;
-}
-
-void pa_dominators_end_layer(struct pa_dominators *d)
-{
-	if (d->n_layers < PA_LAYERS - 1)
-		d->n_layers++;
-	d->layer[d->n_layers] = d->count;
-}
-
-uint32_t pa_dominators_layer(const struct pa_dominators *d, uint32_t number)
-{
-	uint32_t layer = 0;
-
-	while (layer + 1 < d->n_layers &&
-	       number >= d->layer[layer + 1])
-		layer++;
-	return layer;
-}
-
-/* ---- reversed edges ---- */
-
-struct reverse {
-	uint32_t *first, *from;	/* by number */
+struct merged {
+	uint64_t *bits;		/* by number */
+	uint64_t *tops;		/* of these the roots */
+	uint32_t *before;	/* by word of bits: how many are in front */
+	uint32_t n;
+	/* in their order: edges, parents */
+	uint32_t *first, *from, *parent;
 };
+
+static void free_merged(struct merged *m)
+{
+	free(m->bits);
+	free(m->tops);
+	free(m->before);
+	free(m->first);
+	free(m->from);
+	free(m->parent);
+}
+
+static uint32_t place(const struct merged *m, uint32_t v)
+{
+	uint64_t below = m->bits[v / 64] & ((1ull << v % 64) - 1);
+
+	return m->before[v / 64] + (uint32_t)__builtin_popcountll(below);
+}
+
+static int find_merged(const struct pa_dominators *d, struct merged *m)
+{
+	uint32_t words = d->count / 64 + 1;
+
+	m->bits = calloc(words, sizeof *m->bits);
+	m->tops = calloc(words, sizeof *m->tops);
+	m->before = calloc(words, sizeof *m->before);
+	if (!m->bits || !m->tops || !m->before)
+		return -1;
+	for (uint32_t i = 0; i < d->graph->n; i++) {
+		uint32_t v = d->number[i];
+
+		if (v && pa_bit(d->roots, i))
+			pa_set_bit(m->tops, v);
+		if (v && (pa_bit(d->roots, i) || pa_bit(d->merged, i)))
+			pa_set_bit(m->bits, v);
+	}
+	for (uint32_t w = 0; w < words; w++) {
+		m->before[w] = m->n;
+		m->n += (uint32_t)__builtin_popcountll(m->bits[w]);
+	}
+	m->first = calloc(m->n + 1ull, sizeof *m->first);
+	m->parent = calloc(m->n + 1ull, sizeof *m->parent);
+	return m->first && m->parent ? 0 : -1;
+}
 
 /* Count, or fill in, the edges between numbers of one layer.  What the
  * search used is known by its parent. */
-static void reverse_edges(const struct pa_dominators *d, struct reverse *r)
+static void reverse_edges(const struct pa_dominators *d, struct merged *m)
 {
-	uint32_t layer = 0;
+	const struct pa_graph *graph = d->graph;
 
-	for (uint32_t u = 1; u < d->count; u++) {
-		uint32_t node = d->node[u];
+	for (uint32_t i = 0; i < graph->n; i++) {
+		uint32_t u = d->number[i], start;
 
-		layer = u < d->layer[layer + 1] ? layer : pa_dominators_layer(d, u);
-		for (uint32_t e = d->graph->first[node];
-		     e < d->graph->first[node + 1]; e++) {
-			uint32_t to = d->graph->to[e], v;
+		if (!u)
+			continue;
+		start = d->layer[pa_dominators_layer(d, u)];
+		for (uint32_t e = graph->first[i]; e < graph->first[i + 1];
+		     e++) {
+			uint32_t to = graph->to[e], v;
 
-			if (to & PA_LEAF)
+			if (to & PA_LEAF || !pa_bit(d->merged, to))
 				continue;
 			v = d->number[to];
-			if (v < d->layer[layer] || d->parent[v] == u || v == u)
+			if (v < start || d->parent[v] == u || v == u)
 				continue;
-			if (r->from)
-				r->from[--r->first[v]] = u;
+			if (m->from)
+				m->from[--m->first[place(m, v)]] = u;
 			else
-				r->first[v]++;
+				m->first[place(m, v)]++;
 		}
 	}
 }
 
-static int make_reverse(const struct pa_dominators *d, struct reverse *r)
+static int make_reverse(const struct pa_dominators *d, struct merged *m)
 {
 	uint64_t sum = 0;
 
-	r->from = NULL;
-	r->first = calloc(d->count + 1ull, sizeof *r->first);
-	if (!r->first)
+	if (find_merged(d, m))
 		return -1;
-	reverse_edges(d, r);
-	for (uint32_t v = 0; v <= d->count; v++) {
-		sum += r->first[v];
-		r->first[v] = (uint32_t)sum;
+	reverse_edges(d, m);
+	for (uint32_t k = 0; k <= m->n; k++) {
+		sum += m->first[k];
+		m->first[k] = (uint32_t)sum;
 	}
-	r->from = calloc(sum + 1, sizeof *r->from);
-	if (!r->from)
+	m->from = calloc(sum + 1, sizeof *m->from);
+	if (!m->from)
 		return -1;
-	/* downwards: first[v] ends where v's edges begin */
-	reverse_edges(d, r);
+	/* downwards: first[k] ends where the edges begin */
+	reverse_edges(d, m);
 	return 0;
 }
 
@@ -223,11 +121,11 @@ static int make_reverse(const struct pa_dominators *d, struct reverse *r)
 static bool climb(struct pa_dominators *d, uint32_t u, uint32_t linked,
 		  uint32_t *n)
 {
-	for (*n = 0; d->above[u] >= linked; u = d->above[u]) {
+	for (*n = 0; d->parent[u] >= linked; u = d->parent[u]) {
 		if (*n == d->room_way) {
 			uint32_t room = d->room_way * 2 + 1024;
 
-			if (!grow_one(&d->way, room))
+			if (!pa_dominators_grow_one(&d->way, room))
 				return false;
 			d->room_way = room;
 		}
@@ -247,65 +145,74 @@ static uint32_t evaluate(struct pa_dominators *d, uint32_t u, uint32_t linked)
 	if (!climb(d, u, linked, &n))
 		return 0;
 	while (n) {
-		uint32_t x = d->way[--n], y = d->above[x];
+		uint32_t x = d->way[--n], y = d->parent[x];
 
 		if (d->semi[d->label[y]] < d->semi[d->label[x]])
 			d->label[x] = d->label[y];
-		d->above[x] = d->above[y];
+		d->parent[x] = d->parent[y];
 	}
 	return d->label[u];
 }
 
-static int find_semi(struct pa_dominators *d, const struct reverse *r)
+/* The semidominator of one of them, UINT32_MAX without memory. */
+static uint32_t least_of(struct pa_dominators *d, struct merged *m, uint32_t v)
 {
-	for (uint32_t v = 0; v < d->count; v++) {
-		d->label[v] = v;
-		d->above[v] = v ? d->parent[v] : 0;
-		d->semi[v] = v;
+	uint32_t k = place(m, v), least = d->parent[v];
+
+	m->parent[k] = least;
+	if (pa_bit(m->tops, v))
+		return 0;
+	for (uint32_t e = m->first[k]; least && e < m->first[k + 1]; e++) {
+		uint32_t u = evaluate(d, m->from[e], v + 1);
+		uint32_t semi = u <= v ? u : d->semi[u];
+
+		if (!u)
+			return UINT32_MAX;
+		least = semi < least ? semi : least;
 	}
+	return least;
+}
+
+/* Parents of what is linked, from v on, become shorter ways up. */
+static int find_semi(struct pa_dominators *d, struct merged *m)
+{
+	for (uint32_t v = 0; v < d->count; v++)
+		d->label[v] = d->semi[v] = v;
 	for (uint32_t v = d->count - 1; v; v--) {
-		uint32_t least = d->parent[v];
-
-		if (pa_bit(d->tops, v))
-			least = 0;
-		for (uint32_t e = r->first[v]; least && e < r->first[v + 1];
-		     e++) {
-			uint32_t u = evaluate(d, r->from[e], v + 1);
-			uint32_t semi = u <= v ? u : d->semi[u];
-
-			if (!u)
-				return -1;
-			least = semi < least ? semi : least;
-		}
-		d->semi[v] = least;
+		d->semi[v] = pa_bit(m->bits, v) ? least_of(d, m, v) :
+			d->parent[v];
+		if (d->semi[v] == UINT32_MAX)
+			return -1;
 	}
 	return 0;
 }
 
 /* ---- dominators ---- */
 
-/* label and above are depth and jump from here on: a jump skips as many
+/* label and parent are depth and jump from here on: a jump skips as many
  * steps as the binary digits of the depth allow. */
 static void set_jump(struct pa_dominators *d, uint32_t v)
 {
-	uint32_t p = d->idom[v], j = d->above[p], k = d->above[j];
+	uint32_t p = d->idom[v], j = d->parent[p], k = d->parent[j];
 
 	d->label[v] = d->label[p] + 1;
-	d->above[v] = d->label[p] - d->label[j] == d->label[j] - d->label[k] ?
+	d->parent[v] = d->label[p] - d->label[j] == d->label[j] - d->label[k] ?
 		k : p;
 }
 
 /* A dominator takes the place of its semidominator. */
-static void find_idom(struct pa_dominators *d)
+static void find_idom(struct pa_dominators *d, const struct merged *m)
 {
 	d->idom = d->semi;
 	d->semi = NULL;
-	d->idom[0] = d->label[0] = d->above[0] = 0;
+	d->idom[0] = d->label[0] = d->parent[0] = 0;
 	for (uint32_t v = 1; v < d->count; v++) {
-		uint32_t x = d->parent[v], semi = d->idom[v];
+		uint32_t semi = d->idom[v], x = semi;
 
+		if (semi && pa_bit(m->bits, v))
+			x = m->parent[place(m, v)];
 		while (x > semi)
-			x = d->above[x] > semi ? d->above[x] : d->idom[x];
+			x = d->parent[x] > semi ? d->parent[x] : d->idom[x];
 		d->idom[v] = x;
 		set_jump(d, v);
 	}
@@ -314,104 +221,84 @@ static void find_idom(struct pa_dominators *d)
 static uint32_t common(const struct pa_dominators *d, uint32_t a, uint32_t b)
 {
 	while (d->label[a] > d->label[b])
-		a = d->label[d->above[a]] >= d->label[b] ? d->above[a] :
+		a = d->label[d->parent[a]] >= d->label[b] ? d->parent[a] :
 			d->idom[a];
 	while (d->label[b] > d->label[a])
-		b = d->label[d->above[b]] >= d->label[a] ? d->above[b] :
+		b = d->label[d->parent[b]] >= d->label[a] ? d->parent[b] :
 			d->idom[b];
 	while (a != b) {
-		bool jump = d->above[a] != d->above[b];
+		bool jump = d->parent[a] != d->parent[b];
 
-		a = jump ? d->above[a] : d->idom[a];
-		b = jump ? d->above[b] : d->idom[b];
+		a = jump ? d->parent[a] : d->idom[a];
+		b = jump ? d->parent[b] : d->idom[b];
 	}
 	return a;
 }
 
-/* A leaf hangs on what all that point at it have in common. */
+/* While leaves are hung, one that hangs on the top has its layer and PA_LEAF
+ * for a number. */
+static uint32_t layer_of_leaf(const struct pa_dominators *d, uint32_t now)
+{
+	return now & PA_LEAF ? now & ~PA_LEAF : pa_dominators_layer(d, now);
+}
+
+/* A leaf hangs on what all that point at it, of the first layer that does,
+ * have in common. */
 static void hang_leaf(struct pa_dominators *d, uint32_t leaf, uint32_t u,
 		      uint32_t layer)
 {
-	uint32_t now = d->number[leaf];
+	uint32_t now = d->number[leaf], of;
 
-	if (pa_bit(d->roots, leaf) || now == PA_LEAF)
+	if (pa_bit(d->roots, leaf))
 		return;
-	if (!now)
-		now = u;
-	else if (now >= d->layer[layer])
-		now = common(d, now, u);
-	/* else an earlier layer has it */
-	d->number[leaf] = now ? now : PA_LEAF;
+	of = now ? layer_of_leaf(d, now) : PA_LAYERS;
+	if (of < layer)
+		return;
+	if (of == layer) {
+		if (now & PA_LEAF)
+			return;
+		u = common(d, now, u);
+	}
+	d->number[leaf] = u ? u : PA_LEAF | layer;
 }
 
 static void hang_leaves(struct pa_dominators *d)
 {
 	const struct pa_graph *graph = d->graph;
-	uint32_t layer = 0;
 
-	for (uint32_t u = 1; u < d->count; u++) {
-		layer = u < d->layer[layer + 1] ? layer : pa_dominators_layer(d, u);
-		for (uint32_t e = graph->first[d->node[u]];
-		     e < graph->first[d->node[u] + 1]; e++)
+	for (uint32_t i = 0; i < graph->n; i++) {
+		uint32_t u = d->number[i], layer;
+
+		if (!u || pa_bit(d->leaves, i))
+			continue;
+		layer = pa_dominators_layer(d, u);
+		for (uint32_t e = graph->first[i]; e < graph->first[i + 1];
+		     e++)
 			if (graph->to[e] & PA_LEAF)
 				hang_leaf(d, graph->to[e] & ~PA_LEAF, u,
 					  layer);
 	}
 	for (uint32_t i = 0; i < graph->n; i++)
-		if (d->number[i] == PA_LEAF)
+		if (d->number[i] & PA_LEAF)
 			d->number[i] = 0;
-}
-
-/* Roots by number; then nodes are not needed until dominators are found. */
-static int put_nodes_away(struct pa_dominators *d)
-{
-	d->tops = calloc(d->count / 64 + 1ull, sizeof *d->tops);
-	if (!d->tops)
-		return -1;
-	for (uint32_t v = 1; v < d->count; v++)
-		if (pa_bit(d->roots, d->node[v]))
-			pa_set_bit(d->tops, v);
-	free(d->node);
-	d->node = NULL;
-	return 0;
-}
-
-static int get_nodes_back(struct pa_dominators *d)
-{
-	free(d->parent);
-	d->parent = NULL;
-	d->node = calloc(d->count, sizeof *d->node);
-	if (!d->node)
-		return -1;
-	for (uint32_t i = 0; i < d->graph->n; i++)
-		if (d->number[i])
-			d->node[d->number[i]] = i;
-	return 0;
 }
 
 int pa_dominators_finish(struct pa_dominators *d)
 {
-	struct reverse r = { NULL, NULL };
-	int err = grow(d) ? make_reverse(d, &r) : -1;
+	struct merged m = { .n = 0 };
+	int err = pa_dominators_grow(d) ? make_reverse(d, &m) : -1;
 
+	free(d->node);
+	d->node = NULL;
 	if (!err)
-		err = put_nodes_away(d);
-	d->label = calloc(d->count, sizeof *d->label);
-	d->above = calloc(d->count, sizeof *d->above);
-	if (!d->label || !d->above)
-		err = -1;
-	if (!err)
-		err = find_semi(d, &r);
-	free(r.first);
-	free(r.from);
-	free(d->way);
-	d->way = NULL;
-	if (err)
-		return err;
-	find_idom(d);
-	if (get_nodes_back(d))
+		d->label = calloc(d->count, sizeof *d->label);
+	if (err || !d->label || find_semi(d, &m)) {
+		free_merged(&m);
 		return -1;
+	}
+	find_idom(d, &m);
+	free_merged(&m);
 	hang_leaves(d);
-	free_scratch(d);
+	pa_dominators_end_search(d);
 	return 0;
 }

@@ -32,17 +32,18 @@ struct pa_dominators {
 	uint32_t count;		/* numbers in use, 0 too */
 	uint32_t *number;	/* by node: 0 = not reached or a leaf; once
 				 * finished a leaf's dominator */
-	uint32_t *node;		/* by number */
 	uint32_t *idom;		/* by number, once finished */
 	uint64_t *leaves;	/* bits by node: reached leaves */
-	uint32_t layer[PA_LAYERS + 1];	/* first number of each */
+	uint32_t layer[PA_LAYERS + 1];	/* first number of each, and the end */
 	uint32_t n_layers;
 
 	/* while they are made */
 	uint32_t room;
-	uint32_t *parent, *semi, *label, *above;
+	uint32_t *node;		/* by number, of the search */
+	uint32_t *parent, *semi, *label;	/* by number */
 	uint32_t *way, room_way;
-	uint64_t *roots, *tops;	/* bits by node, by number */
+	uint64_t *roots;	/* bits by node */
+	uint64_t *merged;	/* bits by node: several edges lead to it */
 };
 
 /* Each: 0, or -1 without memory. */
@@ -56,6 +57,10 @@ void pa_dominators_end_layer(struct pa_dominators *d);
 /* The layer of a number. */
 uint32_t pa_dominators_layer(const struct pa_dominators *d, uint32_t number);
 int pa_dominators_finish(struct pa_dominators *d);
+/* The end where no dominators are asked for: only what was reached. */
+void pa_dominators_end_search(struct pa_dominators *d);
+/* Free the dominators; numbers and leaves stay. */
+void pa_dominators_forget(struct pa_dominators *d);
 void pa_dominators_deinit(struct pa_dominators *d);
 
 static inline bool pa_bit(const uint64_t *bits, uint32_t i)

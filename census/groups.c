@@ -75,6 +75,9 @@ struct pa_group *pa_groups_get(struct pa_groups *groups,
 {
 	uint32_t h, mask;
 
+	if (groups->last < groups->n &&
+	    pa_same_label(&groups->group[groups->last].label, label))
+		return &groups->group[groups->last];
 	if (!grow(groups))
 		return NULL;
 	mask = groups->n_slots - 1;
@@ -82,10 +85,13 @@ struct pa_group *pa_groups_get(struct pa_groups *groups,
 		struct pa_group *group =
 			&groups->group[groups->slots[h] - 1];
 
-		if (pa_same_label(&group->label, label))
+		if (pa_same_label(&group->label, label)) {
+			groups->last = groups->slots[h] - 1;
 			return group;
+		}
 	}
 	groups->group[groups->n] = (struct pa_group){ .label = *label };
+	groups->last = groups->n;
 	groups->slots[h] = ++groups->n;
 	return &groups->group[groups->n - 1];
 }

@@ -22,6 +22,8 @@ struct pa_label {
 struct pa_group {
 	struct pa_label label;
 	uint64_t retained, objects;
+	/* members that hold nothing: their bytes, and how many */
+	uint64_t leaf_bytes, leaf_objects;
 	struct pa_bag members;	/* what it stands for */
 	struct pa_bag below;	/* of a collection: what it holds */
 };
@@ -30,6 +32,7 @@ struct pa_groups {
 	struct pa_group *group;
 	uint32_t n, room;
 	uint32_t *slots, n_slots;	/* index + 1 by label */
+	uint32_t last;		/* was got: mostly the next one, too */
 };
 
 /* Each: false or NULL without memory. */

@@ -95,6 +95,7 @@ static int answer(struct pa_roots *roots, const struct pa_holders_ask *ask,
 	if (!err && ask->tree)
 		err = pa_tree_make(&tree);
 	pa_retained_deinit(&tree.retained);
+	pa_dominators_deinit(&roots->dominators);
 	if (!err && ask->path_to)
 		err = pa_paths_find(&tree);
 	if (!err)
@@ -108,16 +109,16 @@ int pa_holders_answer(struct pa_references *references,
 		      const struct pa_holders_ask *ask,
 		      struct pa_holders *holders)
 {
-	int err = pa_roots_find(roots);
+	int err = pa_roots_find(roots, ask->tree);
 
 	/* of the graph only paths need more than its size */
 	if (!ask->path_to)
 		pa_references_forget(references);
+	holders->blocks = roots->dominators.count;
 	if (!err)
 		err = answer(roots, ask, holders);
 	if (err)
 		return PA_E_FAILED;
-	holders->blocks = roots->dominators.count;
 	holders->references = references->n_edges;
 	holders->damaged |= references->full || references->nodes.full ||
 		roots->no_memory;

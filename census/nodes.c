@@ -21,14 +21,16 @@
 #define UNITS_MAX (PA_EXTENT_LARGE - 1)
 #define CHUNK_MOST ((uint64_t)1 << 40)	/* is found by address up to there */
 #define POOL_HEAD 48u
+#define POOL_UNITS 32u		/* of its blocks, at most */
+/* exact for quotients of numbers below 1024 and up to 32 */
+#define R(n) ((1u << 20) / (n) + 1)
 
 int pa_nodes_init(struct pa_nodes *nodes)
 {
 	memset(nodes, 0, sizeof *nodes);
 	nodes->low = UINT64_MAX;
 	nodes->middle = calloc(TOP, sizeof *nodes->middle);
-	nodes->last = calloc(1, sizeof *nodes->last);
-	return nodes->middle && nodes->last ? 0 : -1;
+	return nodes->middle ? 0 : -1;
 }
 
 void pa_nodes_deinit(struct pa_nodes *nodes)
@@ -40,7 +42,7 @@ void pa_nodes_deinit(struct pa_nodes *nodes)
 	free(nodes->extent);
 	free(nodes->node);
 	free(nodes->hinted);
-	free(nodes->last);
+	free(nodes->near);
 	memset(nodes, 0, sizeof *nodes);
 }
 
@@ -213,8 +215,28 @@ static void take_hints(struct pa_nodes *nodes)
 	nodes->n_hinted = nodes->room_hinted = 0;
 }
 
-void pa_nodes_close(struct pa_nodes *nodes)
+/* The extents that the numbers 0, 256, 512 ... are in, and the last one. */
+static bool enter_numbers(struct pa_nodes *nodes)
 {
+	uint32_t n = nodes->count / PA_NODES_NEAR + 2, at = 0;
+
+	nodes->near = calloc(n, sizeof *nodes->near);
+	if (!nodes->near)
+		return false;
+	for (uint32_t k = 0; k < n; k++) {
+		while (at + 1 < nodes->n_extents &&
+		       nodes->extent[at + 1].first <=
+		       (uint64_t)k * PA_NODES_NEAR)
+			at++;
+		nodes->near[k] = at;
+	}
+	return true;
+}
+
+int pa_nodes_close(struct pa_nodes *nodes)
+{
+	if (!enter_numbers(nodes))
+		return -1;
 	for (uint32_t i = 0; i < nodes->n_extents; i++) {
 		const struct pa_extent *extent = &nodes->extent[i];
 		uint64_t at = extent->address, n = numbers_of(nodes, i);
@@ -232,6 +254,7 @@ void pa_nodes_close(struct pa_nodes *nodes)
 			at = enter(nodes, i, at, end);
 	}
 	take_hints(nodes);
+	return 0;
 }
 
 void pa_nodes_hint(struct pa_nodes *nodes, uint64_t address, enum pa_hint hint,
@@ -256,11 +279,43 @@ void pa_nodes_hint(struct pa_nodes *nodes, uint64_t address, enum pa_hint hint,
 	};
 }
 
+/* Which block of a pool is so many bytes behind the first one, without a
+ * division: units are up to 32, bytes up to PA_POOL_MAX. */
+static uint32_t block_of(uint32_t in, uint32_t units)
+{
+	static const uint32_t reciprocal[] = {
+		0, R(1), R(2), R(3), R(4), R(5), R(6), R(7), R(8), R(9),
+		R(10), R(11), R(12), R(13), R(14), R(15), R(16), R(17),
+		R(18), R(19), R(20), R(21), R(22), R(23), R(24), R(25),
+		R(26), R(27), R(28), R(29), R(30), R(31), R(32),
+	};
+
+	return (in >> 4) * reciprocal[units] >> 20;
+}
+
+/* The block in an extent, *inside it; PA_NO_NODE behind its end. */
+static uint32_t node_in(const struct pa_nodes *nodes, uint32_t i,
+			uint64_t in, uint64_t *inside)
+{
+	const struct pa_extent *extent = &nodes->extent[i];
+	uint32_t n, units = extent->units & UNITS_MAX;
+
+	if (!(extent->units & PA_EXTENT_POOL)) {
+		*inside = in;
+		return in < pa_extent_bytes(extent) ? extent->first :
+			PA_NO_NODE;
+	}
+	if (in > PA_POOL_MAX || units > POOL_UNITS)
+		return PA_NO_NODE;
+	n = block_of((uint32_t)in, units);
+	*inside = in - (uint64_t)n * units * 16;
+	return n < numbers_of(nodes, i) ? extent->first + n : PA_NO_NODE;
+}
+
 uint32_t pa_nodes_around(const struct pa_nodes *nodes, uint64_t address,
 			 uint64_t *inside)
 {
 	const uint32_t *middle;
-	uint64_t in, size;
 	uint32_t i, n;
 
 	if (address < nodes->low || address >= nodes->high)
@@ -276,50 +331,52 @@ uint32_t pa_nodes_around(const struct pa_nodes *nodes, uint64_t address,
 	while (i + 1 < nodes->n_extents &&
 	       nodes->extent[i + 1].address <= address)
 		i++;
-	in = address - nodes->extent[i].address;
-	size = pa_extent_bytes(&nodes->extent[i]);
 	if (address < nodes->extent[i].address)
 		return PA_NO_NODE;
-	n = 0;
-	if (in >= size) {
-		if (!(nodes->extent[i].units & PA_EXTENT_POOL) ||
-		    in > PA_POOL_MAX)
-			return PA_NO_NODE;
-		n = (uint32_t)in / (uint32_t)size;
-		if (n >= numbers_of(nodes, i))
-			return PA_NO_NODE;
-	}
-	*inside = in - n * size;
-	n += nodes->extent[i].first;
-	return nodes->node[n] & PA_NODE_LIVE ? n : PA_NO_NODE;
+	n = node_in(nodes, i, address - nodes->extent[i].address, inside);
+	return n != PA_NO_NODE && nodes->node[n] & PA_NODE_LIVE ? n :
+		PA_NO_NODE;
 }
 
-uint32_t pa_nodes_extent(const struct pa_nodes *nodes, uint32_t number)
+uint32_t pa_nodes_next(const struct pa_nodes *nodes, uint64_t address,
+		       uint32_t *extent)
 {
-	uint32_t low = *nodes->last, high = nodes->n_extents;
+	uint64_t inside = 0;
+	uint32_t i = *extent, n;
 
-	/* mostly it is the same as before, or the next one */
-	for (uint32_t i = 0; i < 2 && low < high; i++, low++)
-		if (nodes->extent[low].first <= number &&
-		    number - nodes->extent[low].first < numbers_of(nodes, low))
-			return *nodes->last = low;
-	low = 0;
-	while (low < high) {
+	while (i + 1 < nodes->n_extents &&
+	       nodes->extent[i + 1].address <= address)
+		i++;
+	*extent = i;
+	if (i >= nodes->n_extents || address < nodes->extent[i].address)
+		return PA_NO_NODE;
+	n = node_in(nodes, i, address - nodes->extent[i].address, &inside);
+	return n == PA_NO_NODE || inside ||
+		!(nodes->node[n] & PA_NODE_LIVE) ? PA_NO_NODE : n;
+}
+
+/* The extent of a number. */
+static uint32_t extent_of(const struct pa_nodes *nodes, uint32_t number)
+{
+	uint32_t low = nodes->near[number / PA_NODES_NEAR];
+	uint32_t high = nodes->near[number / PA_NODES_NEAR + 1] + 1;
+
+	while (high - low > 1) {
 		uint32_t middle = low + (high - low) / 2;
 
 		if (nodes->extent[middle].first <= number)
-			low = middle + 1;
+			low = middle;
 		else
 			high = middle;
 	}
-	return *nodes->last = low ? low - 1 : 0;
+	return low;
 }
 
 uint64_t pa_nodes_address(const struct pa_nodes *nodes, uint32_t number,
 			  uint64_t *size)
 {
 	const struct pa_extent *extent =
-		&nodes->extent[pa_nodes_extent(nodes, number)];
+		&nodes->extent[extent_of(nodes, number)];
 
 	*size = pa_extent_bytes(extent);
 	return extent->address + (number - extent->first) * *size;

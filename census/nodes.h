@@ -47,6 +47,8 @@ struct pa_hinted {
 	uint32_t hint, value;
 };
 
+#define PA_NODES_NEAR 256u
+
 struct pa_nodes {
 	struct pa_extent *extent;	/* by address */
 	uint32_t n_extents, room_extents;
@@ -56,7 +58,7 @@ struct pa_nodes {
 	uint32_t *leaves;
 	uint32_t n_leaves, room_leaves;
 	uint64_t low, high;	/* addresses */
-	uint32_t *last;		/* extent that was found by number */
+	uint32_t *near;		/* by number / PA_NODES_NEAR: an extent */
 	struct pa_hinted *hinted;
 	size_t n_hinted, room_hinted;
 	bool full;		/* no room or no memory for some */
@@ -71,8 +73,9 @@ void pa_nodes_add_pool(struct pa_nodes *nodes, const struct pa_pool *pool);
 uint32_t pa_nodes_add(struct pa_nodes *nodes, const struct pa_block *block,
 		      uint32_t what);
 
-/* All are added: blocks can be found by address, hints find their blocks. */
-void pa_nodes_close(struct pa_nodes *nodes);
+/* All are added: blocks can be found by address, hints find their blocks.
+ * 0, or -1 without memory. */
+int pa_nodes_close(struct pa_nodes *nodes);
 
 /* A note for pa_nodes_close. */
 void pa_nodes_hint(struct pa_nodes *nodes, uint64_t address, enum pa_hint hint,
@@ -82,13 +85,15 @@ void pa_nodes_hint(struct pa_nodes *nodes, uint64_t address, enum pa_hint hint,
  * behind its start. */
 uint32_t pa_nodes_around(const struct pa_nodes *nodes, uint64_t address,
 			 uint64_t *inside);
-/* Its address and what it takes. */
+/* The block in use that begins at an address, or PA_NO_NODE; *extent: where to
+ * look from, 0 at first, for addresses that only grow. */
+uint32_t pa_nodes_next(const struct pa_nodes *nodes, uint64_t address,
+		       uint32_t *extent);
+/* Its address and what it takes; once closed. */
 uint64_t pa_nodes_address(const struct pa_nodes *nodes, uint32_t number,
 			  uint64_t *size);
 /* What one block of an extent takes. */
 uint64_t pa_extent_bytes(const struct pa_extent *extent);
-/* The extent of a number. */
-uint32_t pa_nodes_extent(const struct pa_nodes *nodes, uint32_t number);
 
 /* How far behind its block's start the object of a node lies. */
 static inline unsigned pa_object_offset(const struct pa_types *types,

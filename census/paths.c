@@ -398,7 +398,7 @@ int pa_paths_find(struct pa_tree *tree)
 	size_t n = r->nodes.count + 1ull;
 	struct search s = {
 		.tree = tree, .references = r, .n_shapes = 1,
-		.from = malloc(n * sizeof *s.from),
+		.from = reallocarray(NULL, n, sizeof *s.from),
 		.shape_of = calloc(n, sizeof *s.shape_of),
 		.queue = calloc(n, sizeof *s.queue),
 		.wanted = calloc(r->types->count, sizeof *s.wanted),

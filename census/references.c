@@ -263,12 +263,11 @@ static void close_until(struct pa_references *r, uint32_t node)
 uint32_t pa_references_draw(struct pa_references *r,
 			    const struct pa_block *block)
 {
-	uint64_t inside;
-	uint32_t node = pa_nodes_around(&r->nodes, block->address, &inside);
+	uint32_t node = pa_nodes_next(&r->nodes, block->address, &r->extent);
 	uint32_t what;
 
 	/* Of a live process blocks may have come, gone or changed. */
-	if (node == PA_NO_NODE || inside || !grow_first(r) || node < r->done)
+	if (node == PA_NO_NODE || !grow_first(r) || node < r->done)
 		return 0;
 	what = r->nodes.node[node];
 	close_until(r, node + 1);

@@ -25,6 +25,7 @@ struct pa_references {
 	struct pa_graph graph;
 	uint32_t n_edges, room_edges;
 	uint32_t done;		/* nodes that have their edges */
+	uint32_t extent;	/* of the block that was drawn last */
 	uint64_t tag_mask;	/* bits of a word that are no address */
 	bool full;		/* too many, or no memory: some left out */
 };

@@ -26,6 +26,36 @@ uint64_t pa_retained_own(const struct pa_retained *t, uint32_t node)
 	return there(t, address, size);
 }
 
+uint64_t pa_retained_sum(const struct pa_retained *t, uint32_t number)
+{
+	return ((uint64_t)t->more[number] << 32 | t->units[number]) << 4;
+}
+
+static void add_bytes(struct pa_retained *t, uint32_t number, uint64_t bytes)
+{
+	uint64_t units = t->units[number] + (bytes >> 4);
+
+	t->units[number] = (uint32_t)units;
+	if (units >> 32)
+		t->more[number] = units >> 32 > 255u - t->more[number] ? 255 :
+			(uint8_t)(t->more[number] + (units >> 32));
+}
+
+bool pa_retained_is_top(const struct pa_retained *t, uint32_t node)
+{
+	uint32_t low = t->first[0], high = t->first[1];
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (t->child[middle] < node)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < t->first[1] && t->child[low] == node;
+}
+
 uint64_t pa_retained_bytes(const struct pa_retained *t, uint32_t node,
 			   uint64_t *objects)
 {
@@ -36,7 +66,7 @@ uint64_t pa_retained_bytes(const struct pa_retained *t, uint32_t node,
 		return pa_retained_own(t, node);
 	}
 	*objects = t->objects[d->number[node]];
-	return t->bytes[d->number[node]];
+	return pa_retained_sum(t, d->number[node]);
 }
 
 static void add_objects(uint32_t *sum, uint32_t n)
@@ -50,7 +80,7 @@ static void add_own(struct pa_retained *t, uint32_t node, uint64_t bytes)
 	const struct pa_dominators *d = &t->roots->dominators;
 	uint32_t number = d->number[node];
 
-	t->bytes[number] += bytes;
+	add_bytes(t, number, bytes);
 	if (t->roots->references->nodes.node[node] & PA_NODE_TYPED)
 		add_objects(&t->objects[number], 1);
 }
@@ -104,27 +134,32 @@ static int find_children(struct pa_retained *t)
 	return 0;
 }
 
-int pa_retained_init(struct pa_retained *t, const struct pa_roots *roots)
+int pa_retained_init(struct pa_retained *t, struct pa_roots *roots)
 {
-	const struct pa_dominators *d = &roots->dominators;
+	struct pa_dominators *d = &roots->dominators;
+	int err;
 
 	memset(t, 0, sizeof *t);
 	t->roots = roots;
-	t->bytes = calloc(d->count, sizeof *t->bytes);
+	t->units = calloc(d->count, sizeof *t->units);
+	t->more = calloc(d->count, sizeof *t->more);
 	t->objects = calloc(d->count, sizeof *t->objects);
-	if (!t->bytes || !t->objects)
+	if (!t->units || !t->more || !t->objects)
 		return -1;
 	add_all(t);
 	for (uint32_t v = d->count - 1; v; v--) {
-		t->bytes[d->idom[v]] += t->bytes[v];
+		add_bytes(t, d->idom[v], pa_retained_sum(t, v));
 		add_objects(&t->objects[d->idom[v]], t->objects[v]);
 	}
-	return find_children(t);
+	err = find_children(t);
+	pa_dominators_forget(d);
+	return err;
 }
 
 void pa_retained_deinit(struct pa_retained *t)
 {
-	free(t->bytes);
+	free(t->units);
+	free(t->more);
 	free(t->objects);
 	free(t->first);
 	free(t->child);

@@ -326,7 +326,7 @@ static int search_all(struct pa_roots *roots)
 	return pa_roots_find_unexplained(roots);
 }
 
-int pa_roots_find(struct pa_roots *roots)
+int pa_roots_find(struct pa_roots *roots, bool dominators)
 {
 	if (pa_dominators_init(&roots->dominators,
 			       &roots->references->graph) ||
@@ -336,7 +336,10 @@ int pa_roots_find(struct pa_roots *roots)
 		qsort(roots->root, roots->n, sizeof *roots->root, by_node);
 	free(roots->batch);
 	roots->batch = NULL;
-	return pa_dominators_finish(&roots->dominators);
+	if (dominators)
+		return pa_dominators_finish(&roots->dominators);
+	pa_dominators_end_search(&roots->dominators);
+	return 0;
 }
 
 const struct pa_named_root *pa_roots_of(const struct pa_roots *roots,

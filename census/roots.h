@@ -56,8 +56,9 @@ void pa_roots_deinit(struct pa_roots *roots);
 /* While blocks are walked: no block lies here.  In the order of addresses. */
 void pa_roots_gap(struct pa_roots *roots, uint64_t start, uint64_t end);
 
-/* Find all roots and their dominators; types have names by now. */
-int pa_roots_find(struct pa_roots *roots);
+/* Find all roots and, where they are asked for, dominators; types have names
+ * by now. */
+int pa_roots_find(struct pa_roots *roots, bool dominators);
 
 /* The record of a root, or NULL: it hangs on several, or is only C's. */
 const struct pa_named_root *pa_roots_of(const struct pa_roots *roots,

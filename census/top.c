@@ -32,14 +32,6 @@ static void add_shared(struct pa_tree *tree, uint32_t node, uint32_t name,
 	};
 }
 
-static bool hangs_on_top(const struct pa_dominators *d, uint32_t node)
-{
-	if (!pa_is_reached(d, node))
-		return false;
-	return pa_is_leaf(d, node) ? !d->number[node] :
-		!d->idom[d->number[node]];
-}
-
 static void name_shared(struct pa_tree *tree, const struct pa_named_root *root)
 {
 	struct pa_attributes *a = &tree->attributes;
@@ -51,7 +43,7 @@ static void name_shared(struct pa_tree *tree, const struct pa_named_root *root)
 	for (uint32_t i = 0; i < a->n; i++) {
 		uint32_t node = a->attribute[i].node;
 
-		if (!hangs_on_top(&tree->roots->dominators, node) ||
+		if (!pa_retained_is_top(&tree->retained, node) ||
 		    pa_roots_of(tree->roots, node))
 			continue;
 		n = snprintf(text, sizeof text, "%.256s.%.256s",
@@ -273,14 +265,16 @@ int pa_tree_make(struct pa_tree *tree)
 	struct pa_groups top = { .n = 0 }, frames = { .n = 0 };
 	const struct pa_retained *t = &tree->retained;
 	double least = tree->ask->least > 0 ? tree->ask->least : LEAST;
+	uint64_t all_bytes;
 
 	if (pa_retained_init(&tree->retained, tree->roots) ||
 	    name_all_shared(tree))
 		return -1;
-	tree->least = (uint64_t)(least * (double)t->bytes[0]) + 1;
+	all_bytes = pa_retained_sum(t, 0);
+	tree->least = (uint64_t)(least * (double)all_bytes) + 1;
 	if (pa_tree_add(tree, &all, PA_NO_HOLDER) == PA_NO_HOLDER)
 		return -1;
-	tree->holders->holder[0].retained = t->bytes[0];
+	tree->holders->holder[0].retained = all_bytes;
 	tree->holders->holder[0].retained_objects = t->objects[0];
 	for (uint32_t i = t->first[0]; i < t->first[1]; i++)
 		put(tree, &top, &frames, t->child[i]);

@@ -105,12 +105,39 @@ static bool is_typed(const struct pa_tree *tree, uint32_t node)
 	return tree->roots->references->nodes.node[node] & PA_NODE_TYPED;
 }
 
+/* A node that holds nothing is a number of bytes, and no more. */
+static void put_leaf(struct expansion *x, uint32_t node,
+		     const struct pa_label *label)
+{
+	uint64_t own = pa_retained_own(&x->tree->retained, node);
+	struct pa_group *group;
+
+	if (pa_same_label(label, &x->group->label)) {
+		x->own += own;
+		x->objects++;
+		return;
+	}
+	group = pa_groups_get(&x->below, label);
+	if (!group) {
+		x->tree->no_memory = true;
+		return;
+	}
+	group->leaf_bytes += own;
+	group->leaf_objects++;
+	group->retained += own;
+	group->objects++;
+}
+
 static void put(struct expansion *x, uint32_t node,
 		const struct pa_label *label)
 {
 	struct pa_group *group;
 	uint64_t objects;
 
+	if (pa_is_leaf(&x->tree->roots->dominators, node)) {
+		put_leaf(x, node, label);
+		return;
+	}
 	/* the next of a list is like the one before: one holder for all */
 	if (pa_same_label(label, &x->group->label)) {
 		if (!pa_bag_add(&x->group->members, node))
@@ -185,6 +212,8 @@ static void expand(struct expansion *x)
 
 		put(x, node, &label);
 	}
+	x->own += group->leaf_bytes;
+	x->objects += group->leaf_objects;
 	/* it grows by what is like it */
 	for (uint32_t i = 0; i < group->members.n; i++)
 		expand_member(x, group->members.node[i], keys);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define NEAR ((size_t)64 << 10)	/* window after a jump */
+#define AHEAD ((size_t)16)	/* pages, for the cache */
 
 int pa_window_init(struct pa_window *window,
 		   const struct pa_census_source *source)
@@ -135,20 +136,40 @@ const uint8_t *pa_window_at(struct pa_window *window, uint64_t address,
 	return window->bytes + (address - start);
 }
 
+/* How many pages to read from this one on: several where the one before was
+ * asked for, too, and memory that is there goes on. */
+static size_t pages_ahead(const struct pa_window *window, uint64_t page)
+{
+	const struct pa_census_source *source = window->source;
+	uint64_t number = page / PA_CENSUS_PAGE;
+	size_t i = number % PA_WINDOW_PAGES, run, most;
+
+	if (!number || window->tags[(number - 1) % PA_WINDOW_PAGES] !=
+	    page - PA_CENSUS_PAGE + 1)
+		return 1;
+	run = pa_census_find_run(source, page);
+	if (run == source->n_runs || source->runs[run].start > page)
+		return 1;
+	most = (size_t)((source->runs[run].end - page) / PA_CENSUS_PAGE);
+	most = most < AHEAD ? most : AHEAD;
+	most = most < PA_WINDOW_PAGES - i ? most : PA_WINDOW_PAGES - i;
+	return most ? most : 1;
+}
+
 static const uint8_t *find_page(struct pa_window *window, uint64_t page)
 {
 	const struct pa_census_source *source = window->source;
-	size_t i = page / PA_CENSUS_PAGE % PA_WINDOW_PAGES;
+	size_t i = page / PA_CENSUS_PAGE % PA_WINDOW_PAGES, n, got;
 	uint8_t *bytes = window->pages + i * PA_CENSUS_PAGE;
 
 	if (window->tags[i] == page + 1)
 		return bytes;
-	window->tags[i] = 0;
-	if (source->read(source->context, page, bytes, PA_CENSUS_PAGE) !=
-	    PA_CENSUS_PAGE)
-		return NULL;
-	window->tags[i] = page + 1;
-	return bytes;
+	n = pages_ahead(window, page);
+	memset(window->tags + i, 0, n * sizeof *window->tags);
+	got = source->read(source->context, page, bytes, n * PA_CENSUS_PAGE);
+	for (size_t k = 0; k < n && (k + 1) * PA_CENSUS_PAGE <= got; k++)
+		window->tags[i + k] = page + k * PA_CENSUS_PAGE + 1;
+	return window->tags[i] ? bytes : NULL;
 }
 
 bool pa_window_peek(struct pa_window *window, uint64_t address, void *buffer,
