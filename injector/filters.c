@@ -154,6 +154,19 @@ static int visit(struct survey *v, const struct pa_candidate *candidate)
 	return conclude(v, &a);
 }
 
+/* 0 while there is time, and nobody asks us to end. */
+static int may_go_on(const struct survey *v, pid_t tid)
+{
+	const struct pa_session *s = v->session;
+
+	if (pa_session_is_interrupted(s))
+		return pa_fail(s->diag, PA_E_FAILED,
+			       "interrupted before process %d was touched",
+			       s->target->pid);
+	return pa_session_now() < s->block.options.deadline_ns ? 0 :
+		refuse_unread(v, tid, "there was no time to stop it");
+}
+
 /* Again and again those that did not stop. */
 static int visit_all(struct survey *v, struct pa_candidate *list, size_t n)
 {
@@ -165,8 +178,10 @@ static int visit_all(struct survey *v, struct pa_candidate *list, size_t n)
 		if (turn)
 			pa_session_sleep(v->session, TURN_NS);
 		for (size_t i = 0; i < n; i++) {
-			int again = visit(v, &list[i]);
+			int again = may_go_on(v, list[i].tid);
 
+			if (!again)
+				again = visit(v, &list[i]);
 			if (again < 0)
 				return again;
 			if (again)
