@@ -40,7 +40,9 @@ static bool put(struct visit *v, uint64_t at, const void *bytes, size_t n)
 	return !pa_memory_write(&v->session->memory, at, bytes, n);
 }
 
-/* The flag is written last, as the interpreter may be resumed by our end. */
+/* What makes it a request is written last, as the interpreter may be resumed
+ * by our end: the bit alone does nothing, but a request without it would
+ * never be served, and be in the way of all that come after it. */
 static void request(struct visit *v, uint64_t state)
 {
 	const struct pa_python_remote *r = &v->remote;
@@ -49,11 +51,12 @@ static void request(struct visit *v, uint64_t state)
 
 	if (put(v, state + r->support + r->path, v->path,
 		strlen(v->path) + 1) &&
-	    put(v, state + r->support + r->pending, &yes, sizeof yes) &&
 	    read_word(v, state + r->breaker, &breaker)) {
 		breaker |= r->breaker_bit;
 		v->written += put(v, state + r->breaker, &breaker,
-				  sizeof breaker);
+				  sizeof breaker) &&
+			      put(v, state + r->support + r->pending, &yes,
+				  sizeof yes);
 	}
 }
 

@@ -5,7 +5,7 @@ import os
 import tempfile
 
 from fault_context import Faults, after_fault, fault_target
-from process import require, require_equal
+from process import require, require_equal, wait_until
 
 ALWAYS = {"PA_FAULT_UNSAFE": "1000000"}
 
@@ -102,4 +102,28 @@ def refused_by_the_loader(context):
         require(after_fault(context, target, plain), "it was attached")
 
 
-CASES = [refused_by_the_loader, asked_for, when_no_safe_point, disabled, nobody_comes]
+def left_by_a_kill(context):
+    """A tool that dies while it writes its request leaves a whole one, which
+    is served, or none; never one that is in the way of the next tool's."""
+    if not new_enough(context):
+        context.skip("remote debugging came with 3.14")
+    faults = Faults(context)
+    method = ["--method", "remote-exec"]
+    with fault_target(context, "alone.py", "server") as target:
+        plain = target.ask("allocators")
+        for step in ("ptrace:1:after", "pwrite:1:before", "pwrite:1:after", "pwrite:2:before",
+                     "pwrite:2:after", "pwrite:3:before", "pwrite:3:after"):
+            done = faults.run(target, step, options=method)
+            require_equal(done.returncode, -9, "the tool's end at " + step)
+            if step == "pwrite:3:after":	# the last
+                wait_until(lambda: context.tool.run("status", target.pid).status == 0, 10,
+                           "the whole request to be served")
+            else:
+                done = faults.run(target, options=method)
+                require_equal(done.returncode, 0, "attach after %s: %s" % (step, done.stderr))
+            require(after_fault(context, target, plain), "it was attached")
+        require_equal(target.ask("wrong"), [], "wrong results")
+
+
+CASES = [refused_by_the_loader, asked_for, when_no_safe_point, disabled, nobody_comes,
+         left_by_a_kill]
