@@ -4,6 +4,9 @@ result, without EINTR and not before its time.  Calls whose timeout starts
 anew after a stop may be late, by one timeout for each stop; how late is
 printed, as a busy machine is late by itself."""
 
+import re
+import time
+
 from fault_context import Faults, after_fault, fault_target
 from process import read_proc, require, require_equal, wait_until
 from races import frozen
@@ -101,4 +104,51 @@ def tool_is_late(context):
     require(late > len(facts) // 2, "the tool was late only %d times" % late)
 
 
-CASES = [calls_are_exact, tool_is_late]
+def dead_tool_is_not_awaited(context):
+    """The tool dies after the commit: the stub goes on soon, as other threads
+    may be waiting for this one.  The best of some tries is judged, as any of
+    them may have to wait for a CPU."""
+    faults = Faults(context)
+    took = []
+    with fault_target(context, "calls.py") as target:
+        require(target.ask("prepared") >= 0, "the calls could not be prepared")
+        facts = wait_until(lambda: ready(target), 10, "all threads to be in their calls")
+        tid = facts["nanosleep"]["tid"]
+        for _ in range(5):
+            counter = wait_until(lambda: place(target, tid), 10, "the thread to sleep")[1]
+            done = faults.run(target, "ptrace:7:after", env={"PA_FAULT_THREAD": str(tid)})
+            start = time.monotonic()
+            require_equal(done.returncode, -9, "the tool's end")
+            wait_until(lambda: (place(target, tid) or (0, 0))[1] == counter, 10,
+                       "the thread to be back in its call")
+            took.append(time.monotonic() - start)
+            after_fault(context, target)
+        judge(target.ask("facts"), context)
+        target.ask("stop")
+    require(min(took) < 0.1, "how long a dead tool was waited for", took)
+
+
+def chosen_last(context):
+    """No thread in a call of which exactness cannot be promised is stopped
+    while there are others."""
+    faults = Faults(context)
+    with fault_target(context, "calls.py") as target:
+        require(target.ask("prepared") >= 0, "the calls could not be prepared")
+        facts = wait_until(lambda: ready(target), 10, "all threads to be in their calls")
+        names = {fact["tid"]: name for name, fact in facts.items()}
+        for _ in range(3):
+            done = faults.run(target, env={"PA_FAULT_UNSAFE": "1000"}, timeout="2s",
+                              options=["-v", "--method", "ptrace"])
+            require_equal(done.returncode, context.tool.status_of["no-safe-point"], "status")
+            tried = [names.get(int(tid), "another") for tid in re.findall(
+                rb"thread (\d+): a test says so", done.stderr)]
+            require(len(tried) >= 8, "threads that were tried", tried)
+            # there are more exact ones than that, hardly ever out of their calls
+            early = [name for name in tried[:8] if name in MAY_BE_LATE]
+            require(not early, "stopped before others", early, tried)
+            after_fault(context, target)
+        judge(target.ask("facts"), context)
+        target.ask("stop")
+
+
+CASES = [calls_are_exact, tool_is_late, dead_tool_is_not_awaited, chosen_last]

@@ -6,8 +6,8 @@ import subprocess
 import time
 
 from fault_context import Faults, after_fault, beats_on, fault_target, placed
-from process import require, require_equal
-from wider import LIBRARIES, MALLOCS, loads
+from process import Skip, require, require_equal
+from wider import LIBRARIES, MALLOCS, loads, wheel
 
 KINDS = [("many.py",), ("locked.py",), ("alone.py", "cpu"), ("alone.py", "server"),
          ("alone.py", "storm"), ("locked.py", "python"), ("alone.py", "gevent")]
@@ -43,7 +43,8 @@ def at_a_step(context, faults, target):
     fault = "%s:%d:%s" % (name, random.randint(1, STEPS[name]),
                           random.choice(("before", "after")))
     unsafe = {"PA_FAULT_UNSAFE": str(random.choice((0, 0, 1, 3)))}
-    done = faults.run(target, fault, unsafe, options=["-v"])
+    # what a killed request to the interpreter does is tests/fault/remote's
+    done = faults.run(target, fault, unsafe, options=["-v", "--method", "ptrace"])
     return done.returncode, placed(context, done.stderr)
 
 
@@ -69,8 +70,10 @@ def sweeps(context, faults, target, toll):
 
 
 def kill_in(context, kind, kills, toll, **how_made):
-    """Some kills at one target; False where the kind cannot run here."""
+    """Some kills at one target."""
     faults = Faults(context)
+    if kind[-1] == "gevent":
+        how_made = dict(how_made, env={"PYTHONPATH": wheel(context, "gevent")})
     with fault_target(context, *kind, **how_made) as target:
         plain = target.ask("allocators")
         for number in range(kills):
@@ -93,9 +96,9 @@ def usable_kinds(context):
     kinds = []
     for kind in KINDS:
         if kind[-1] == "gevent":
-            command = context.row.command + ["-c", "import gevent"]
-            if subprocess.call(command, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL):
+            try:
+                wheel(context, "gevent")
+            except Skip:
                 continue
         kinds.append(kind)
     return kinds
