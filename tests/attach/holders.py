@@ -68,6 +68,19 @@ def check_tree(answer, truth):
     near(evil["retained"], count * one["Evil"], "the hostile name", 0.03)
 
 
+def generators(context):
+    """What only the locals of suspended generators hold."""
+    with context.target("holding.py", 50, unchanged=False) as target:
+        count = target.ask("generators", 400)
+        found = holders_of(context.tool.good("census", target.pid, "--holders", "--limit", "0"))
+        objects = {}
+        for path, holder in found.items():
+            if holder["type"] == "Running":
+                objects[path[:2]] = objects.get(path[:2], 0) + holder["objects"]
+        # what a frame has not used yet may hold words of what was there before
+        near(objects.get(("app.cache", "RUNNING"), 0), count, "held by generators", 0.05)
+
+
 def paths(context):
     """The ways to the instances of a type, and how many are reached."""
     with context.target("holding.py", 200, unchanged=False) as target:
@@ -141,4 +154,4 @@ def core(context):
         require_equal(by_name(answer)["app.models", "Order"]["objects"], 1800, "orders")
 
 
-CASES = [tree, paths, formats, core]
+CASES = [tree, generators, paths, formats, core]

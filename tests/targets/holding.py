@@ -36,6 +36,7 @@ Cycle = slotted(models, "Cycle", "other", "data")
 Kept = slotted(models, "Kept", "data")
 Local = slotted(models, "Local", "data")
 Evil = slotted(models, "Evil", "data")
+Running = slotted(models, "Running", "data")
 
 
 def block(n):
@@ -62,6 +63,20 @@ def make(count):
         a.other, b.other = b, a
 
 
+def run():
+    held = Running(bytes(SIZE))
+    yield
+    return held
+
+
+def generators(count):
+    """Suspended ones, each with an object that nobody else has."""
+    cache.RUNNING = [run() for _ in range(count)]
+    for generator in cache.RUNNING:
+        next(generator)
+    return count
+
+
 def only_c(count):
     """Objects whose only reference is counted and nowhere to be seen."""
     import ctypes
@@ -82,7 +97,7 @@ def sizes():
 
 def main():
     local = [Local(bytes(SIZE)) for _ in range(COUNT)]
-    talk.serve(sizes=sizes, only_c=only_c, local=lambda: len(local))
+    talk.serve(sizes=sizes, only_c=only_c, generators=generators, local=lambda: len(local))
 
 
 main()
