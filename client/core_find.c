@@ -4,7 +4,7 @@
  * if magic, own address, byte order, version and CRC are right: copies of a
  * directory, and pages that look like one, are in many cores.
  */
-#include "client/core_find.h"
+#include "client/core_parts.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -19,28 +19,8 @@
 #define PROBES_MAX (1u << 20)
 #define BLOCK ((size_t)1 << 20)
 
-#define HINT_FILTER "bit 0 of /proc/PID/coredump_filter must be set before " \
-	"the next dump: echo 0x33 > /proc/PID/coredump_filter"
-#define HINT_SIZE "get a complete core: raise `ulimit -c`, or ProcessSizeMax " \
-	"and ExternalSizeMax of systemd-coredump"
-#define HINT_ATTACH "only a process that was attached when it died has a " \
-	"table: pyattach-sample PID"
-#define HINT_OTHER "look for another core of the same process"
-
-struct search {
-	struct pa_core *core;
-	struct pa_diag *diag;
-	bool found;
-	struct pa_directory best;
-	uint64_t best_address;
-	const char *how;		/* of the best */
-	int rejected;			/* PA_E_* of the first one with magic */
-	uint64_t rejected_address;
-	char rejected_text[96];
-};
-
-static int fail_hint(struct pa_diag *diag, int err, const char *hint,
-		     const char *text)
+int pa_core_fail_hint(struct pa_diag *diag, int err, const char *hint,
+		      const char *text)
 {
 	pa_fail(diag, err, "%s", text);
 	if (diag)
@@ -49,11 +29,6 @@ static int fail_hint(struct pa_diag *diag, int err, const char *hint,
 }
 
 /* ---- one candidate ---- */
-
-static bool is_attached(const struct pa_directory *d)
-{
-	return d->state == PA_STATE_ATTACHED;
-}
 
 static int judge(const struct pa_directory *d, uint64_t address, char *text,
 		 size_t size)
@@ -80,14 +55,14 @@ static int judge(const struct pa_directory *d, uint64_t address, char *text,
 
 /* Attached before not, the pid of the core before others, later attaches
  * before earlier ones. */
-static bool is_better(const struct search *s, const struct pa_directory *d)
+static bool is_better(const struct pa_core_search *s, const struct pa_directory *d)
 {
 	const struct pa_directory *b = &s->best;
 	bool same = (pid_t)d->pid == s->core->pid;
 	bool best_same = (pid_t)b->pid == s->core->pid;
 
-	if (!s->found || is_attached(d) != is_attached(b))
-		return !s->found || is_attached(d);
+	if (!s->found || pa_core_is_attached(d) != pa_core_is_attached(b))
+		return !s->found || pa_core_is_attached(d);
 	if (same != best_same)
 		return same;
 	if (d->attach_generation != b->attach_generation)
@@ -95,8 +70,8 @@ static bool is_better(const struct search *s, const struct pa_directory *d)
 	return d->attached_realtime_ns > b->attached_realtime_ns;
 }
 
-static void consider(struct search *s, uint64_t address,
-		     const struct pa_directory *d, const char *how)
+void pa_core_consider(struct pa_core_search *s, uint64_t address,
+		      const struct pa_directory *d, const char *how)
 {
 	char text[sizeof s->rejected_text];
 	int err;
@@ -117,30 +92,25 @@ static void consider(struct search *s, uint64_t address,
 	}
 }
 
-static void look(struct search *s, uint64_t address, const char *how)
+static void look(struct pa_core_search *s, uint64_t address, const char *how)
 {
 	struct pa_directory d;
 
 	if (pa_core_read(s->core, address, &d, 16) == PA_CORE_THERE &&
 	    pa_image_has_magic(&d, 16) &&
 	    pa_core_read(s->core, address, &d, sizeof d) == PA_CORE_THERE)
-		consider(s, address, &d, how);
+		pa_core_consider(s, address, &d, how);
 }
 
 /* ---- where to look ---- */
 
-static uint64_t slot_address(unsigned k)
-{
-	return PA_SLOT_FIRST + k * PA_SLOT_STEP;
-}
-
-static void look_at_slots(struct search *s)
+static void look_at_slots(struct pa_core_search *s)
 {
 	for (unsigned k = 0; k < PA_SLOT_COUNT; k++)
-		look(s, slot_address(k), "low slot");
+		look(s, pa_core_slot(k), "low slot");
 }
 
-static void look_at_starts(struct search *s)
+static void look_at_starts(struct pa_core_search *s)
 {
 	for (size_t i = 0; i < s->core->n_segments; i++)
 		if (s->core->segments[i].present >=
@@ -150,7 +120,7 @@ static void look_at_starts(struct search *s)
 }
 
 /* From the descriptor of our note to the anchor, and from there on. */
-static void follow_note(struct search *s, uint64_t descriptor,
+static void follow_note(struct pa_core_search *s, uint64_t descriptor,
 			const unsigned char *bytes)
 {
 	int64_t way;
@@ -162,7 +132,7 @@ static void follow_note(struct search *s, uint64_t descriptor,
 		look(s, directory, "ELF note");
 }
 
-static void look_in_notes(struct search *s, uint64_t base,
+static void look_in_notes(struct pa_core_search *s, uint64_t base,
 			  const unsigned char *page, uint64_t at,
 			  uint64_t end)
 {
@@ -182,7 +152,7 @@ static void look_in_notes(struct search *s, uint64_t base,
 	}
 }
 
-static void look_in_elf(struct search *s, uint64_t base, uint64_t present)
+static void look_in_elf(struct pa_core_search *s, uint64_t base, uint64_t present)
 {
 	unsigned char page[PA_IMAGE_PAGE];
 	size_t n = present < sizeof page ? present : sizeof page;
@@ -209,7 +179,7 @@ static void look_in_elf(struct search *s, uint64_t base, uint64_t present)
 	}
 }
 
-static void look_by_note(struct search *s)
+static void look_by_note(struct pa_core_search *s)
 {
 	if (s->found)
 		return;
@@ -218,7 +188,7 @@ static void look_by_note(struct search *s)
 			    s->core->segments[i].present);
 }
 
-static void look_by_steps(struct search *s)
+static void look_by_steps(struct pa_core_search *s)
 {
 	unsigned left = PROBES_MAX;
 
@@ -238,7 +208,7 @@ static void look_by_steps(struct search *s)
 }
 
 /* Every page of a segment that is in the file; holes are stepped over. */
-static void look_at_pages_of(struct search *s, unsigned char *block,
+static void look_at_pages_of(struct pa_core_search *s, unsigned char *block,
 			     const struct pa_core_segment *g)
 {
 	uint64_t present = pa_core_present(s->core, g), at = 0;
@@ -264,7 +234,7 @@ static void look_at_pages_of(struct search *s, unsigned char *block,
 	}
 }
 
-static void look_at_pages(struct search *s)
+static void look_at_pages(struct pa_core_search *s)
 {
 	unsigned char *block = malloc(BLOCK);
 
@@ -273,253 +243,12 @@ static void look_at_pages(struct search *s)
 	free(block);
 }
 
-/* ---- why there is none ---- */
-
-static int explain_slots(const struct search *s)
-{
-	struct pa_directory page;
-	char text[160];
-
-	for (unsigned k = 0; k < PA_SLOT_COUNT; k++) {
-		uint64_t at = slot_address(k);
-
-		switch (pa_core_read(s->core, at, &page, sizeof page)) {
-		case PA_CORE_UNMAPPED:
-			break;
-		case PA_CORE_NOT_DUMPED:
-			snprintf(text, sizeof text, "the trace table at 0x%"
-				 PRIx64 " was not dumped into this core", at);
-			return fail_hint(s->diag, PA_E_NO_TABLE, HINT_FILTER,
-					 text);
-		case PA_CORE_CUT:
-			snprintf(text, sizeof text, "the trace table at 0x%"
-				 PRIx64 " is cut off: this core is incomplete",
-				 at);
-			return fail_hint(s->diag, PA_E_TRUNCATED, HINT_SIZE,
-					 text);
-		case PA_CORE_THERE:
-			snprintf(text, sizeof text, "the page at 0x%" PRIx64
-				 ", where a trace table would be, holds none: "
-				 "it is damaged", at);
-			return fail_hint(s->diag, PA_E_DAMAGED, HINT_OTHER,
-					 text);
-		}
-	}
-	return 0;
-}
-
-static bool nothing_dumped(const struct pa_core *core)
-{
-	for (size_t i = 0; i < core->n_segments; i++)
-		if (core->segments[i].present)
-			return false;
-	return core->n_segments > 0;
-}
-
-static int explain(const struct search *s)
-{
-	const struct pa_core *core = s->core;
-	char text[200];
-	int err;
-
-	if (s->rejected) {
-		snprintf(text, sizeof text, "the trace table at 0x%" PRIx64
-			 " cannot be used: %s", s->rejected_address,
-			 s->rejected_text);
-		return fail_hint(s->diag, s->rejected, HINT_OTHER, text);
-	}
-	err = explain_slots(s);
-	if (err)
-		return err;
-	if (core->truncated)
-		return fail_hint(s->diag, PA_E_TRUNCATED, HINT_SIZE, "no "
-				 "trace table in the part of this core that "
-				 "is there");
-	if (core->payload_named)
-		return fail_hint(s->diag, PA_E_NO_TABLE, HINT_FILTER,
-				 "the payload was loaded, but its trace table "
-				 "is not in this core");
-	if (nothing_dumped(core))
-		return fail_hint(s->diag, PA_E_NO_TABLE, HINT_FILTER, "no "
-				 "memory at all was dumped into this core");
-	if (core->pid)
-		snprintf(text, sizeof text, "no trace table in this core: "
-			 "nothing was attached to process %d",
-			 (int)core->pid);
-	else
-		snprintf(text, sizeof text, "no trace table in this core: "
-			 "nothing was attached");
-	return fail_hint(s->diag, PA_E_NO_TABLE, HINT_ATTACH, text);
-}
-
-static int explain_given(const struct search *s, uint64_t address)
-{
-	static const char *const why[] = {
-		[PA_CORE_THERE] = "no directory",
-		[PA_CORE_UNMAPPED] = "not mapped",
-		[PA_CORE_NOT_DUMPED] = "not dumped", [PA_CORE_CUT] = "cut off",
-	};
-	struct pa_directory d;
-	enum pa_core_why is = pa_core_read(s->core, address, &d, sizeof d);
-
-	char text[200];
-
-	snprintf(text, sizeof text, "no trace table at 0x%" PRIx64 ": %s",
-		 address, s->rejected ? s->rejected_text : why[is]);
-	return fail_hint(s->diag, s->rejected ? s->rejected : PA_E_NO_TABLE,
-			 "leave out --address to search", text);
-}
-
-/* ---- a pipe ---- */
-
-int pa_core_pick_set(const struct pa_directory *d)
-{
-	int best = -1;
-
-	for (int i = 0; i < 2; i++) {
-		const struct pa_set *set = &d->set[i];
-		uint32_t crc = (uint32_t)crc32_z(0, (const void *)set,
-						 offsetof(struct pa_set, crc));
-
-		crc = (uint32_t)crc32_z(crc, (const void *)set->region,
-					sizeof set->region);
-		if (crc == set->crc &&
-		    set->n_regions <= PA_IMAGE_REGIONS &&
-		    (best < 0 || set->generation > d->set[best].generation))
-			best = i;
-	}
-	return best;
-}
-
-static int by_offset(const void *left, const void *right)
-{
-	const struct pa_core_segment *a = left, *b = right;
-
-	return (a->offset > b->offset) - (a->offset < b->offset);
-}
-
-/* Keep the part of a region that lies in a segment. */
-static int keep_part(struct pa_core *core, const struct pa_core_segment *g,
-		     uint64_t first, uint64_t end)
-{
-	struct pa_core_piece piece = { .address = first,
-				       .length = end - first };
-	uint64_t offset = g->offset + (first - g->address);
-	struct pa_core_piece *kept;
-	int err;
-
-	if (core->n_pieces == PA_CORE_PIECES)
-		return 0;	/* the rest counts as lost */
-	if (offset < core->size)
-		return fail_hint(core->diag, PA_E_NO_TABLE, "save the core to "
-				 "a file first", "the table has gone by before "
-				 "its directory came");
-	piece.bytes = calloc(1, piece.length);
-	if (!piece.bytes)
-		return fail_hint(core->diag, PA_E_READ, "free some memory",
-				 "no memory");
-	kept = &core->piece[core->n_pieces++];
-	*kept = piece;
-	err = pa_core_stream(core, offset, piece.bytes, piece.length);
-	if (err == PA_E_TRUNCATED) {
-		kept->length = core->size > offset ? core->size - offset : 0;
-		err = 0;
-	}
-	return err;
-}
-
-/* The regions that lie in a segment, in order of their addresses. */
-static int keep_regions(struct pa_core *core, const struct pa_directory *d,
-			const struct pa_core_segment *g)
-{
-	int set = pa_core_pick_set(d);
-	uint64_t at = g->address, stop = g->address + g->present;
-
-	while (set >= 0 && at < stop) {
-		uint64_t first = stop, end = stop;
-
-		for (unsigned i = 0; i < d->set[set].n_regions; i++) {
-			const struct pa_region *r = &d->set[set].region[i];
-			uint64_t n = d->count[set][i];
-			uint64_t from = r->address > at ? r->address : at;
-
-			if (n > r->capacity || !r->elem_size ||
-			    n > PA_IMAGE_BYTES_MAX / r->elem_size)
-				continue;
-			n *= r->elem_size;
-			if (r->address + n <= at || from >= first)
-				continue;
-			first = from;
-			end = r->address + n < stop ? r->address + n : stop;
-		}
-		if (first >= stop)
-			break;
-		if (core->n_pieces < PA_CORE_PIECES) {
-			int err = keep_part(core, g, first, end);
-
-			if (err)
-				return err;
-		}
-		at = end;
-	}
-	return 0;
-}
-
-/* The first page of a segment as it comes by. */
-static int take_start(struct search *s, const struct pa_core_segment *g)
-{
-	struct pa_directory d;
-	int err;
-
-	memset(&d, 0, sizeof d);
-	if (g->present < sizeof d || g->offset < s->core->size)
-		return 0;
-	err = pa_core_stream(s->core, g->offset, &d, sizeof d);
-	if (err)
-		return err;
-	consider(s, g->address, &d, g->address >= PA_SLOT_FIRST &&
-		 g->address <= slot_address(PA_SLOT_COUNT - 1) &&
-		 !((g->address - PA_SLOT_FIRST) % PA_SLOT_STEP) ?
-		 "low slot" : "start of a segment");
-	return 0;
-}
-
-/* Segments in the order of the file: first until the directory comes, then
- * until the last region is complete. */
-static int take_stream(struct search *s)
-{
-	struct pa_core *core = s->core;
-	size_t n = core->n_segments, i = 0;
-	struct pa_core_segment *order = calloc(n + 1, sizeof *order);
-	int err = order ? 0 : PA_E_READ;
-
-	if (!err && n) {
-		memcpy(order, core->segments, n * sizeof *order);
-		qsort(order, n, sizeof *order, by_offset);
-	}
-	while (!err && i < n && !(s->found && (is_attached(&s->best) ||
-	       s->best.state == PA_STATE_FORKED)))
-		err = take_start(s, &order[i++]);
-	/* Regions before the directory are gone: keep_part says so. */
-	for (size_t k = 0; !err && s->found && k < n; k++) {
-		/* The directory's own segment has been begun already. */
-		if (order[k].address != s->best_address)
-			err = keep_regions(core, &s->best, &order[k]);
-	}
-	free(order);
-	if (err == PA_E_TRUNCATED) {
-		core->truncated = true;
-		err = 0;
-	}
-	return err;
-}
-
 /* ---- the door ---- */
 
-static void search_file(struct search *s,
+static void search_file(struct pa_core_search *s,
 			const struct pa_core_question *question)
 {
-	static void (*const steps[])(struct search *) = {
+	static void (*const steps[])(struct pa_core_search *) = {
 		look_at_slots, look_at_starts, look_by_note, look_by_steps,
 		look_at_pages,
 	};
@@ -529,7 +258,7 @@ static void search_file(struct search *s,
 		look(s, question->address, "given");
 		return;
 	}
-	for (size_t i = 0; i < n && !(s->found && is_attached(&s->best)); i++)
+	for (size_t i = 0; i < n && !(s->found && pa_core_is_attached(&s->best)); i++)
 		steps[i](s);
 }
 
@@ -537,7 +266,7 @@ int pa_core_find(struct pa_core *core, const struct pa_core_question *question,
 		 struct pa_directory *directory, struct pa_core_facts *facts,
 		 struct pa_diag *diag)
 {
-	struct search *s = calloc(1, sizeof *s);
+	struct pa_core_search *s = calloc(1, sizeof *s);
 	int err = 0;
 
 	if (!s)
@@ -545,12 +274,12 @@ int pa_core_find(struct pa_core *core, const struct pa_core_question *question,
 	s->core = core;
 	s->diag = diag;
 	if (core->stream)
-		err = take_stream(s);
+		err = pa_core_take_stream(s);
 	else
 		search_file(s, question);
 	if (!err && !s->found)
 		err = question->address && !core->stream ?
-			explain_given(s, question->address) : explain(s);
+			pa_core_explain_given(s, question->address) : pa_core_explain(s);
 	if (!err) {
 		*directory = s->best;
 		facts->address = s->best_address;

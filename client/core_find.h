@@ -17,7 +17,4 @@ int pa_core_find(struct pa_core *core, const struct pa_core_question *question,
 		 struct pa_directory *directory, struct pa_core_facts *facts,
 		 struct pa_diag *diag);
 
-/* The valid set of regions of the higher generation, or -1. */
-int pa_core_pick_set(const struct pa_directory *directory);
-
 #endif /* PA_CLIENT_CORE_FIND_H */

@@ -199,8 +199,7 @@ static bool set_valid(const struct pa_set *set)
 	return set->n_regions <= PA_IMAGE_REGIONS && set->crc == crc;
 }
 
-/* The valid set of the higher generation, or -1. */
-static int pick_set(const struct pa_directory *d)
+int pa_image_pick_set(const struct pa_directory *d)
 {
 	bool a = set_valid(&d->set[0]), b = set_valid(&d->set[1]);
 
@@ -399,7 +398,7 @@ static int read_regions(const struct pa_reader *reader, struct pa_image *image,
 		{ PA_KIND_LIVE, sizeof(struct pa_live), "live samples" },
 	};
 	const struct pa_directory *d = &image->directory;
-	int set = pick_set(d), err = 0;
+	int set = pa_image_pick_set(d), err = 0;
 	uint64_t total = 0;
 
 	if (set < 0)

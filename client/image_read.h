@@ -74,6 +74,9 @@ int pa_image_read(const struct pa_reader *reader, struct pa_image *image,
 
 void pa_image_free(struct pa_image *image);
 
+/* The valid set of regions of the higher generation, or -1. */
+int pa_image_pick_set(const struct pa_directory *directory);
+
 /* What `check` of a live record must be. */
 uint16_t pa_image_check(const struct pa_live *live);
 
