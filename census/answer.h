@@ -9,8 +9,9 @@
 #include "census/holders.h"
 #include "census/roots.h"
 
-/* Edges are drawn, gaps told, types named.  0 or PA_E_FAILED; the caller frees
- * the holders in any case. */
+/* Edges are drawn, gaps told, types named.  0, PA_E_FAILED, or
+ * PA_E_TIMEOUT where progress said so; the caller frees the holders in any
+ * case. */
 int pa_holders_answer(struct pa_references *references,
 		      struct pa_roots *roots,
 		      const struct pa_holders_ask *ask,

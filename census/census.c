@@ -15,6 +15,7 @@
 /* How far each pass goes, of the whole. */
 #define PART_FIRST 0.5
 #define PART_SECOND 1.0
+#define PART_DRAWN 0.6		/* holders are found behind it */
 #define OWN_MAPPING (1 << 20)
 
 /* ---- passes ---- */
@@ -54,7 +55,8 @@ static int first_pass(struct pa_survey *s)
 {
 	struct pa_walk walk = {
 		.window = &s->window, .context = s, .block = pa_survey_count,
-		.pool = see_pool, .chunk = see_chunk, .part_to = PART_FIRST,
+		.pool = see_pool, .chunk = see_chunk, .part_to = s->ask ?
+			PART_DRAWN / 2 : PART_FIRST,
 	};
 
 	pa_walk_all(&walk);
@@ -76,7 +78,8 @@ static int second_pass(struct pa_survey *s)
 		.window = &s->window, .context = s,
 		.block = s->ask ? pa_survey_draw : pa_survey_scan,
 		.gap = see_gap, .skip = skip,
-		.part_from = PART_FIRST, .part_to = PART_SECOND,
+		.part_from = s->ask ? PART_DRAWN / 2 : PART_FIRST,
+		.part_to = s->ask ? PART_DRAWN : PART_SECOND,
 	};
 
 	s->window.loaded = 0;

@@ -10,6 +10,10 @@
 #include "census/tree.h"
 #include "common/error.h"
 
+/* Parts of the whole: roots and dominators are found, the tree is made. */
+#define PART_ROOTS 0.8
+#define PART_TREE 0.9
+
 const char *const pa_holder_words[PA_HOLDER_KINDS] = {
 	[PA_HOLDER_ALL] = "all",
 	[PA_HOLDER_MODULE] = "module",
@@ -86,6 +90,15 @@ static void resolve_all(struct pa_tree *tree)
 	}
 }
 
+/* How far it is; the passes over memory are behind us. */
+static int tell(const struct pa_references *references, double part)
+{
+	const struct pa_census_source *source = references->window->source;
+
+	return source->progress && !source->progress(source->context, part) ?
+		PA_E_TIMEOUT : 0;
+}
+
 static int answer(struct pa_roots *roots, const struct pa_holders_ask *ask,
 		  struct pa_holders *holders)
 {
@@ -96,6 +109,8 @@ static int answer(struct pa_roots *roots, const struct pa_holders_ask *ask,
 		err = pa_tree_make(&tree);
 	pa_retained_deinit(&tree.retained);
 	pa_dominators_deinit(&roots->dominators);
+	if (!err)
+		err = tell(roots->references, PART_TREE);
 	if (!err && ask->path_to)
 		err = pa_paths_find(&tree);
 	if (!err)
@@ -116,9 +131,11 @@ int pa_holders_answer(struct pa_references *references,
 		pa_references_forget(references);
 	holders->blocks = roots->dominators.count;
 	if (!err)
+		err = tell(references, PART_ROOTS);
+	if (!err)
 		err = answer(roots, ask, holders);
 	if (err)
-		return PA_E_FAILED;
+		return err == PA_E_TIMEOUT ? err : PA_E_FAILED;
 	holders->references = references->n_edges;
 	holders->damaged |= references->full || references->nodes.full ||
 		roots->no_memory;

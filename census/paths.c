@@ -342,7 +342,8 @@ static uint32_t put_steps(const struct search *s, uint32_t shape,
 
 	*cut = false;
 	for (; shape; shape = s->shape[shape].above) {
-		if (s->shape[shape].part)
+		/* what was asked for is shown even so */
+		if (s->shape[shape].part && n)
 			continue;
 		if (n == STEPS_MOST) {
 			*cut = true;
