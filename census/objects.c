@@ -83,6 +83,10 @@ uint64_t pa_object_end(const struct pa_types *types,
 		return end < head_size ? end + 8 + 8ull * head[end] : end;
 	if (!type->itemsize)
 		return end;
+	/* generators have a list of weak references where the size would be,
+	 * and locals behind it */
+	if (type->weak_list == PA_OB_SIZE)
+		return size;
 	if (offset + PA_OB_SIZE + 8 > head_size)
 		return size;
 	n = pa_word(head + offset + PA_OB_SIZE);
