@@ -279,6 +279,15 @@ static int add_segment(struct opening *o, const struct pa_core_segment *s)
 
 /* ---- open ---- */
 
+static bool is_core(int fd)
+{
+	Elf64_Ehdr e;
+
+	/* what is of 32 bits is refused by name later */
+	return pread(fd, &e, sizeof e, 0) == sizeof e &&
+		!memcmp(e.e_ident, ELFMAG, SELFMAG) && e.e_type == ET_CORE;
+}
+
 static int open_file(struct pa_census_input *input, const char *path,
 		     struct pa_diag *diag)
 {
@@ -289,6 +298,13 @@ static int open_file(struct pa_census_input *input, const char *path,
 	if (input->core_fd < 0 || fstat(input->core_fd, &st))
 		return pa_fail(diag, PA_E_READ, "%s cannot be read: %s", path,
 			       strerror(errno));
+	if (S_ISREG(st.st_mode) && !is_core(input->core_fd)) {
+		pa_fail(diag, PA_E_NO_IMAGE, "%s is no core file", path);
+		if (diag)
+			snprintf(diag->hint, sizeof diag->hint,
+				 "give a PID, or a core file of the process");
+		return PA_E_NO_IMAGE;
+	}
 	if (S_ISREG(st.st_mode))
 		return pa_core_open(&input->core, input->core_fd, NULL, 0, 0,
 				    diag);

@@ -83,13 +83,15 @@ static void put_changes(const struct pa_view *view,
 				   is_new(diff, c) ? " (new)" : "");
 	}
 	if (diff->n_shown < diff->n_changes)
-		fprintf(file, "%zu more row%s: %s and %s.\n",
+		fprintf(file, "%zu more row%s%s%s%s%s.\n",
 			diff->n_changes - diff->n_shown,
 			diff->n_changes - diff->n_shown == 1 ? "" : "s",
+			diff->rest_grown || diff->rest_shrunk ? ": " : "",
 			diff->rest_grown ? with_sign(diff->rest_grown,
-						     pa_human_bytes).s : "0",
+						     pa_human_bytes).s : "",
+			diff->rest_grown && diff->rest_shrunk ? " and " : "",
 			diff->rest_shrunk ? with_sign(diff->rest_shrunk,
-						      pa_human_bytes).s : "0");
+						      pa_human_bytes).s : "");
 }
 
 static void put_memory(const struct pa_view *view,

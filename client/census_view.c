@@ -172,8 +172,10 @@ static void put_remarks(FILE *out, const struct pa_census_answer *a)
 			"handed out are not read, and are in \"other "
 			"anonymous\".\n", a->input->allocator);
 	if (c->damaged)
-		fprintf(out, "%" PRIu64 " places made no sense and were "
-			"passed over.\n", c->damaged);
+		fprintf(out, "%" PRIu64 " place%s made no sense and %s "
+			"passed over.\n", c->damaged,
+			c->damaged == 1 ? "" : "s",
+			c->damaged == 1 ? "was" : "were");
 }
 
 char *pa_census_sentences(const struct pa_census_answer *answer)

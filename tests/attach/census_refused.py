@@ -19,7 +19,10 @@ def refusals(context):
         finally:
             other.kill()
     tool.refused("no-such-process", "census", other.pid)
-    tool.refused("not-an-image", "census", __file__)
+    for path in __file__, os.devnull, context.program:
+        word = "not-an-image" if os.path.isfile(path) else "read"
+        error = tool.refused(word, "census", path)
+        require(path in error["message"], "the file's name", error)
     tool.refused("read", "census", "/nonexistent")
     tool.refused("usage", "census")
     tool.refused("usage", "census", "1", "--sort", "age")
