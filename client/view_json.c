@@ -127,6 +127,8 @@ static json_t *requested_json(const struct pa_report *r, uint64_t value)
 
 static void add_totals(json_t *object, const struct pa_report *r)
 {
+	struct pa_estimate rest;
+
 	json_object_set_new(object, "requested", json_pack(
 		"{s:o, s:o, s:o, s:o}",
 		"bytes", requested_json(r, r->requested_bytes),
@@ -150,10 +152,11 @@ static void add_totals(json_t *object, const struct pa_report *r)
 		"bytes", pa_json_estimate(&r->total_bytes),
 		"objects", pa_json_estimate(&r->total_objects),
 		"samples", pa_json_count(r->total_sum.samples)));
+	rest = pa_estimate_bytes(&r->rest, r->rate_max);
 	json_object_set_new(object, "rest", json_pack(
 		"{s:o, s:o, s:o}",
 		"rows", pa_json_count(r->n_rows - r->n_shown),
-		"bytes", pa_json_real(r->rest.bytes),
+		"bytes", pa_json_estimate(&rest),
 		"samples", pa_json_count(r->rest.samples)));
 	json_object_set_new(object, "damage", json_pack(
 		"{s:o, s:o, s:o, s:o, s:o}",

@@ -127,7 +127,7 @@ def report_json(report):
                    'objects': _estimate(report.objects(report.total)),
                    'samples': report.total.samples},
         'rest': {'rows': len(report.rows) - len(report.shown),
-                 'bytes': _real(report.rest.bytes),
+                 'bytes': _estimate(report.bytes(report.rest)),
                  'samples': report.rest.samples},
         'damage': dict(table.damage.totals(), dropped=fields['dropped']),
         'rows': [_row_json(report, row) for row in report.shown]}
