@@ -202,11 +202,16 @@ class Target:
                     return self.buffer
                 self.buffer += got
 
+    def errors_text(self):
+        """Its stderr so far, read without moving the file's offset: the
+        target writes there."""
+        fd = self.errors.fileno()
+        return os.pread(fd, os.fstat(fd).st_size, 0).decode("utf-8", "replace")
+
     @property
     def complaint(self):
         """The last line of its stderr."""
-        self.errors.seek(0)
-        lines = self.errors.read().decode("utf-8", "replace").strip().splitlines()
+        lines = self.errors_text().strip().splitlines()
         return lines[-1] if lines else ""
 
     def silent(self):
@@ -232,8 +237,7 @@ class Target:
 
     def story(self):
         """How the target fares, and the end of its stderr."""
-        self.errors.seek(0)
-        text = self.errors.read()[-3000:].decode("utf-8", "replace")
+        text = self.errors_text()[-3000:]
         return "exit status %s, stderr: %s" % (self.process.poll(), text or "(none)")
 
     # end
