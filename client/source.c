@@ -133,6 +133,33 @@ static int read_until(struct input *in, size_t limit)
 	return 0;
 }
 
+/* A core as systemd and others keep it: true if there is a word for that. */
+static bool is_compressed(const struct input *in)
+{
+	static const struct { const char *magic, *program; } kinds[] = {
+		{ "\x28\xb5\x2f\xfd", "zstd" },
+		{ "\xfd" "7zXZ", "xz" },
+		{ "\x04\x22\x4d\x18", "lz4" },
+		{ "\x1f\x8b", "gzip" },
+		{ "BZh", "bzip2" },
+	};
+
+	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+		size_t n = strlen(kinds[i].magic);
+
+		if (in->length < n || memcmp(in->bytes, kinds[i].magic, n))
+			continue;
+		pa_fail(in->diag, PA_E_NO_IMAGE, "%s is compressed by %s",
+			in->path, kinds[i].program);
+		if (in->diag)
+			snprintf(in->diag->hint, sizeof in->diag->hint,
+				 "give what `%s -dc` makes of it: SOURCE is - for a pipe",
+				 kinds[i].program);
+		return true;
+	}
+	return false;
+}
+
 /* The first 16 bytes decide what it is. */
 static int check_kind(const struct input *in)
 {
@@ -146,6 +173,8 @@ static int check_kind(const struct input *in)
 	if (n < 16 && !memcmp(in->bytes, PA_IMAGE_MAGIC, n))
 		return pa_fail(in->diag, PA_E_TRUNCATED, "%s is cut short "
 			       "after %zu bytes", in->path, n);
+	if (is_compressed(in))
+		return PA_E_NO_IMAGE;
 	return pa_fail(in->diag, PA_E_NO_IMAGE, "%s is not an image",
 		       in->path);
 }

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Sources that are no image, images made to harm, and outputs that cannot be
 written to."""
+import bz2
+import gzip
+import lzma
 import os
 import signal
 import subprocess
@@ -55,6 +58,17 @@ def sources(directory, image):
         if got.status not in (90, 91, 92, 93):
             missed.append(at)
     ok(not missed, 'a flipped bit is seen', missed)
+    for program, packed in (('gzip', gzip.compress(data)), ('xz', lzma.compress(data)),
+                            ('bzip2', bz2.compress(data)), ('zstd', b'\x28\xb5\x2f\xfd' + data),
+                            ('lz4', b'\x04\x22\x4d\x18' + data)):
+        path = os.path.join(directory, 'packed')
+        with open(path, 'wb') as f:
+            f.write(packed)
+        got = run('report', path)
+        ok(got.status == 90 and got.err == b'pyattach-sample: %s is compressed by %s: give what '
+           b'`%s -dc` makes of it: SOURCE is - for a pipe\n' % (
+               path.encode(), program.encode(), program.encode()),
+           'what %s made: how to read it' % program, got)
     later = Image()
     later.set(major=2)
     refused_file('later', ['future-image'], directory, later.snapshot())
