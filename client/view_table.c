@@ -3,6 +3,7 @@
  * The report as a table for people.  No line is wider than the view: columns
  * that do not fit are left out, paths are cut on the left, sentences wrapped.
  */
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,12 +16,23 @@
 
 /* ---- sentences ---- */
 
+/* A number and its unit are one word. */
+static size_t word_length(const char *text)
+{
+	size_t n = strcspn(text, " ");
+
+	if (n && isdigit((unsigned char)text[n - 1]) && text[n] &&
+	    (isalpha((unsigned char)text[n + 1]) || text[n + 1] == '%'))
+		n += 1 + strcspn(text + n + 1, " ");
+	return n;
+}
+
 void pa_view_paragraph(const struct pa_view *view, const char *text)
 {
 	size_t column = 0;
 
 	while (*text) {
-		size_t n = strcspn(text, " ");
+		size_t n = word_length(text);
 		char *word = strndup(text, n);
 		size_t width = word ? pa_text_width(word) : 0;
 
