@@ -32,8 +32,10 @@
 #define SPIN_NS 50000ull
 #define RESUME_NS_MAX 200000000ull
 /* Who is killed meanwhile costs the target this long a pause: threads that
- * wait for the same lock may have to wait for the one that was stopped. */
-#define STUB_WAIT_NS 25000000ull
+ * wait for the same lock may have to wait for the one that was stopped.  Who
+ * comes later than that leaves it to the stub, which cannot know whether a
+ * handler had SA_RESTART. */
+#define STUB_WAIT_NS 60000000ull
 #define TRACER_STACK (256u << 10)
 
 /* Ranks.  What may become late by our stop comes after what cannot. */

@@ -84,7 +84,7 @@ void pa_threads_attempt(struct pa_attempt *attempt);
  * The stub of a committed attempt has ended, or is about to: where the thread
  * was in a system call, stop it once more, in the stub, and let the kernel go
  * on with that call as if nothing had been.  Bounded by 0.2 s; whatever fails
- * here, the stub waits no longer than for 25 ms, and does without.
+ * here, the stub waits no longer than for 60 ms, and does without.
  */
 void pa_threads_resume(struct pa_attempt *attempt);
 
