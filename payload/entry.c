@@ -27,6 +27,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #define RATE_MAX (1ull << 40)
 #define SCRATCH_WAIT_MS 500
+#define RIVAL_PAUSE_NS 1000000
 
 /* ---- how to find us ---- */
 
@@ -222,14 +223,28 @@ static int hook_with_gil(struct pa_text *why)
 	return error;
 }
 
+/* Of the copies of the payload that start at one time, one goes on. */
+static int pass_rivals(struct pa_text *why)
+{
+	enum pa_rival rival;
+
+	while ((rival = pa_store_find_rival()) == PA_RIVAL_UNDECIDED
+	       && !late() && !asked_to_leave())
+		pa_sleep_ns(RIVAL_PAUSE_NS);
+	if (rival == PA_RIVAL_NONE)
+		return 0;
+	pa_text_string(why, rival == PA_RIVAL_AHEAD ? "its payload came first"
+		       : "its payload is still starting");
+	return PA_E_LOADING;
+}
+
 static int start(struct pa_text *why)
 {
 	int error;
 
-	if (pa_store_another_copy()) {
-		pa_text_string(why, "its payload came first");
-		return PA_E_LOADING;
-	}
+	error = pass_rivals(why);
+	if (error)
+		return error;
 	error = pa_python_init();
 	if (error)
 		return error;

@@ -27,10 +27,12 @@ int pa_store_map_directory(void);
 /* The directory; NULL before pa_store_map_directory. */
 struct pa_directory *pa_store_directory(void);
 
-/* With our directory STARTING: is another copy of the payload attached in
- * this process, or starting and ahead of us?  Of copies that start at the
- * same time one goes on. */
-bool pa_store_another_copy(void);
+/* With our directory STARTING: another copy of the payload in this process.
+ * To an attached one, and to one at a lower slot that is starting, we leave
+ * the process; one at a higher slot that is starting may have looked before
+ * our directory said so, and only its end tells who goes on. */
+enum pa_rival { PA_RIVAL_NONE, PA_RIVAL_UNDECIDED, PA_RIVAL_AHEAD };
+enum pa_rival pa_store_find_rival(void);
 
 /* Fresh, empty tables for an attach that may use memory_max bytes in all
  * (bitmap, tables, indexes, snapshot buffer and thread records included).

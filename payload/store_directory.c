@@ -106,21 +106,26 @@ int pa_store_map_directory(void)
 	return 0;
 }
 
-/* Does a directory at `at` belong to a copy that is ahead of us? */
-static bool is_ahead(const struct pa_directory *d, uint64_t at)
+/* What the directory at `at`, if it is one, is to us. */
+static enum pa_rival judge(const struct pa_directory *d, uint64_t at)
 {
+	const struct pa_directory *own = pa_store.directory;
+
 	if (memcmp(d->magic, PA_IMAGE_MAGIC, sizeof(d->magic)) != 0
-	    || d->self != at || d->pid != pa_store.directory->pid)
-		return false;
-	return d->state == PA_STATE_ATTACHED
-		|| (d->state == PA_STATE_STARTING
-		    && at < pa_store.directory->self);
+	    || d->self != at || d->pid != own->pid)
+		return PA_RIVAL_NONE;
+	if (d->state == PA_STATE_ATTACHED)
+		return PA_RIVAL_AHEAD;
+	if (d->state != PA_STATE_STARTING)
+		return PA_RIVAL_NONE;
+	return at < own->self ? PA_RIVAL_AHEAD : PA_RIVAL_UNDECIDED;
 }
 
-bool pa_store_another_copy(void)
+enum pa_rival pa_store_find_rival(void)
 {
 	const size_t identity = offsetof(struct pa_directory, identity_crc);
 	struct pa_directory copy, *own = pa_store.directory;
+	enum pa_rival found = PA_RIVAL_NONE;
 
 	/* our own state is out before we look at that of others: of two
 	 * copies that start at once, one at least sees the other */
@@ -129,15 +134,17 @@ bool pa_store_another_copy(void)
 		uint64_t at = PA_SLOT_FIRST + k * PA_SLOT_STEP;
 		struct iovec local = { &copy, identity };
 		struct iovec remote = { (void *)at, identity };
+		enum pa_rival rival;
 
 		if (at == own->self
 		    || process_vm_readv((int)pa_getpid(), &local, 1, &remote,
 					1, 0) != (ssize_t)identity)
 			continue;
-		if (is_ahead(&copy, at))
-			return true;
+		rival = judge(&copy, at);
+		if (rival > found)
+			found = rival;
 	}
-	return false;
+	return found;
 }
 
 struct pa_directory *pa_store_directory(void)

@@ -194,6 +194,72 @@ static void directory_lies_anywhere_if_slots_are_taken(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* A directory as another copy of the payload would have it. */
+static struct pa_directory *other_directory(unsigned slot, pid_t pid)
+{
+	char *at = (char *)(PA_SLOT_FIRST + slot * PA_SLOT_STEP);
+	struct pa_directory *d = mmap(at, 4096, PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+				      -1, 0);
+
+	memcpy(d->magic, PA_IMAGE_MAGIC, sizeof(d->magic));
+	d->self = (uint64_t)(uintptr_t)d;
+	d->pid = (uint32_t)pid;
+	return d;
+}
+
+/* In a fork child, at slot 1, between two others: the failed step, or 0. */
+static int meet_rivals(void)
+{
+	struct pa_directory *low, *high;
+
+	memset(&pa_store, 0, sizeof(pa_store));
+	low = other_directory(0, getpid());
+	if (pa_store_map_directory() != 0)
+		return 1;
+	if ((uintptr_t)pa_store_directory() != PA_SLOT_FIRST + PA_SLOT_STEP)
+		return 2;
+	pa_store_directory()->state = PA_STATE_STARTING;
+	high = other_directory(2, getpid());
+	if (pa_store_find_rival() != PA_RIVAL_NONE)
+		return 3;
+	/* it may have looked at us before we said that we start */
+	high->state = PA_STATE_STARTING;
+	if (pa_store_find_rival() != PA_RIVAL_UNDECIDED)
+		return 4;
+	high->state = PA_STATE_ATTACHED;
+	if (pa_store_find_rival() != PA_RIVAL_AHEAD)
+		return 5;
+	high->state = PA_STATE_FAILED;
+	if (pa_store_find_rival() != PA_RIVAL_NONE)
+		return 6;
+	low->state = PA_STATE_STARTING;
+	if (pa_store_find_rival() != PA_RIVAL_AHEAD)
+		return 7;
+	high->state = PA_STATE_STARTING;
+	if (pa_store_find_rival() != PA_RIVAL_AHEAD)
+		return 8;
+	/* copied by a fork: no copy of the payload of this process */
+	low->pid = high->pid = (uint32_t)getppid();
+	return pa_store_find_rival() == PA_RIVAL_NONE ? 0 : 9;
+}
+
+static void rivals_are_told_apart(void **state)
+{
+	int status = 0;
+	pid_t pid;
+
+	(void)state;
+	if (!some_slot_is_free())
+		LEAVE_OUT("no low slot is free in this process");
+	pid = fork();
+	if (pid == 0)
+		_exit(meet_rivals());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static uint64_t resident_bytes(const char *from, size_t bytes)
 {
 	static unsigned char seen[(1u << 30) / 4096];
@@ -314,6 +380,7 @@ int main(void)
 		cmocka_unit_test(lock_excludes),
 		cmocka_unit_test(lock_is_free_in_a_fork_child),
 		cmocka_unit_test(sizes_fit_every_limit),
+		cmocka_unit_test(rivals_are_told_apart),
 		cmocka_unit_test(cycles_leave_no_mapping),
 		cmocka_unit_test(nothing_happens_after_stop),
 		cmocka_unit_test(locked_memory_is_emptied),
