@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define NEAR ((size_t)64 << 10)	/* window after a jump */
+#define BACK ((size_t)16 << 10)	/* what a walk may look at once more */
 #define AHEAD ((size_t)16)	/* pages, for the cache */
 
 int pa_window_init(struct pa_window *window,
@@ -68,8 +69,10 @@ uint64_t pa_census_resident(const struct pa_census_source *source,
 		resident_before(source, end) - resident_before(source, start);
 }
 
-/* Bytes of one run into the window; what cannot be read becomes zeros. */
-static void load_piece(struct pa_window *window, uint64_t start, uint64_t end)
+/* Bytes of one run into the window; what cannot be read becomes zeros, and
+ * counts as lost if it was not in the window before. */
+static void load_piece(struct pa_window *window, uint64_t start, uint64_t end,
+		       const struct pa_census_run *before)
 {
 	const struct pa_census_source *source = window->source;
 
@@ -89,7 +92,8 @@ static void load_piece(struct pa_window *window, uint64_t start, uint64_t end)
 		if (hole > end - start)
 			hole = end - start;
 		memset(window->bytes + (start - window->start), 0, hole);
-		window->lost += hole;
+		if (start < before->start || start >= before->end)
+			window->lost += hole;
 		start += hole;
 	}
 }
@@ -97,6 +101,9 @@ static void load_piece(struct pa_window *window, uint64_t start, uint64_t end)
 static void load(struct pa_window *window, uint64_t start, size_t n)
 {
 	const struct pa_census_source *source = window->source;
+	const struct pa_census_run before = {
+		.start = window->start, .end = window->end,
+	};
 	uint64_t at = start, end = start + n;
 
 	window->start = start;
@@ -109,10 +116,18 @@ static void load(struct pa_window *window, uint64_t start, size_t n)
 		to = to > end ? end : to;
 		memset(window->bytes + (at - start), 0, from - at);
 		if (to > from)
-			load_piece(window, from, to);
+			load_piece(window, from, to, &before);
 		at = to > from ? to : from;
 	}
 	memset(window->bytes + (at - start), 0, end - at);
+}
+
+/* Does a walk go on here?  Whoever walks over chunks looks at the head of the
+ * next one, then at what is in this one. */
+static bool goes_on(const struct pa_window *window, uint64_t start)
+{
+	return window->end && start + 2 * NEAR >= window->start &&
+		start <= window->end + 2 * NEAR;
 }
 
 const uint8_t *pa_window_at(struct pa_window *window, uint64_t address,
@@ -124,12 +139,12 @@ const uint8_t *pa_window_at(struct pa_window *window, uint64_t address,
 	if (address >= window->start && address < window->end &&
 	    n <= window->end - address)
 		return window->bytes + (address - window->start);
-	/* going on where the last one ended: read ahead */
-	if (start <= window->end && window->end - start <= 2 * NEAR &&
-	    start >= window->start)
+	if (goes_on(window, start)) {
 		want = PA_WINDOW_MAX;
-	if (want < n + PA_CENSUS_PAGE)
+		start -= start > BACK ? BACK : 0;
+	} else if (want < n + PA_CENSUS_PAGE) {
 		want = 3 * NEAR;
+	}
 	if (start > UINT64_MAX - want)
 		start = UINT64_MAX - want;
 	load(window, start, want);
