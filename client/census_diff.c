@@ -128,6 +128,20 @@ static int64_t grown(const struct pa_census_diff *diff, unsigned kinds)
 	return sum;
 }
 
+/* Growth of blocks that no object points at, where both kept that row. */
+static int64_t native_growth(const struct pa_census_diff *diff)
+{
+	for (size_t i = 0; i < diff->n_changes; i++) {
+		const struct pa_census_change *c = &diff->changes[i];
+		const struct pa_census_row *row = c->new ? c->new : c->old;
+
+		if (row->special && !strcmp(row->name, "<native>") &&
+		    (c->old || !diff->old->left_out))
+			return c->own;
+	}
+	return 0;
+}
+
 static void put_verdict(FILE *out, const struct pa_census_diff *diff)
 {
 	int64_t live = grown(diff, 1u << PA_MEMORY_SMALL_LIVE |
@@ -141,6 +155,10 @@ static void put_verdict(FILE *out, const struct pa_census_diff *diff)
 
 	if (all <= 0)
 		fputs("It did not grow:", out);
+	else if (live >= empty && live >= other &&
+		 native_growth(diff) > live / 2)
+		fputs("What grew is in use, but no object points at it (C "
+		      "code does):", out);
 	else if (live >= empty && live >= other)
 		fputs("Objects are held that were not there before:", out);
 	else if (empty >= other)

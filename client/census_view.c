@@ -107,40 +107,98 @@ static double share(uint64_t part, uint64_t whole)
 	return whole ? (double)part / (double)whole : 0;
 }
 
-static void put_verdict(FILE *out, const struct pa_census_answer *a)
+/* Bytes of blocks that no object points at. */
+static uint64_t native_bytes(const struct pa_census *c)
 {
-	const struct pa_census *c = a->census;
-	const char *all = a->input->source.live ? "RSS" :
-		"what is in the core";
-	const uint64_t *m = c->memory;
-	uint64_t live = m[PA_MEMORY_SMALL_LIVE] + m[PA_MEMORY_LARGE_LIVE];
-	uint64_t empty = m[PA_MEMORY_SMALL_FREE] + m[PA_MEMORY_FREE_POOLS] +
-		m[PA_MEMORY_LARGE_FREE];
-	uint64_t other = c->rss - (live + empty < c->rss ? live + empty :
-				   c->rss);
-	struct pa_text live_text = pa_human_bytes((double)live);
+	uint64_t bytes = 0;
 
-	if (live >= empty && live >= other)
+	for (size_t i = 0; i < c->n_rows; i++)
+		if (c->rows[i].special == PA_CENSUS_NATIVE)
+			bytes += c->rows[i].bytes;
+	return bytes;
+}
+
+struct verdict {
+	const char *all;	/* what the shares are of */
+	uint64_t rss, live, empty, other;
+	struct pa_text live_text, live_share, empty_text, empty_share;
+};
+
+/* Most is in use. */
+static void put_in_use(FILE *out, const struct verdict *v, uint64_t native)
+{
+	if (native > v->live / 2)
+		fprintf(out, "Neither fragmentation nor Python's objects: %s "
+			"(%s of %s) are in use, but %s of it are blocks that "
+			"no object points at. C code holds them: look at the "
+			"libraries; %s are free space that is kept.\n",
+			v->live_text.s, v->live_share.s, v->all,
+			pa_human_bytes((double)native).s, v->empty_text.s);
+	else if (v->empty > v->live / 4)
+		fprintf(out, "Fragmentation in part: %s (%s of %s) are in "
+			"use, but %s (%s) are free space that Python and the "
+			"C library keep. If RSS grows on, something holds on "
+			"to objects.\n", v->live_text.s, v->live_share.s,
+			v->all, v->empty_text.s, v->empty_share.s);
+	else
 		fprintf(out, "Not fragmentation: %s (%s of %s) are in use, "
 			"and only %s are free space that is kept. If RSS "
 			"grows, something holds on to objects.\n",
-			live_text.s, pa_human_share(share(live, c->rss)).s,
-			all, pa_human_bytes((double)empty).s);
-	else if (empty >= other)
+			v->live_text.s, v->live_share.s, v->all,
+			v->empty_text.s);
+}
+
+static void put_other(FILE *out, const struct verdict *v, const uint64_t *m)
+{
+	static const char *const what[PA_MEMORY_KINDS] = {
+		[PA_MEMORY_ANONYMOUS] = "anonymous memory outside of both "
+			"allocators (mappings of libraries, frames)",
+		[PA_MEMORY_STACKS] = "stacks of threads",
+		[PA_MEMORY_FILES] = "programs, libraries, mapped files and "
+			"shared memory",
+	};
+	int most = PA_MEMORY_FILES;
+
+	for (int i = 0; i < PA_MEMORY_KINDS; i++)
+		if (what[i] && m[i] > m[most])
+			most = i;
+	fprintf(out, "Neither leak nor fragmentation of Python's objects: %s "
+		"(%s of %s) are something else, %s of it %s; %s are in use, "
+		"%s are free.\n", pa_human_bytes((double)v->other).s,
+		pa_human_share(share(v->other, v->rss)).s, v->all,
+		pa_human_bytes((double)m[most]).s, what[most],
+		v->live_text.s, v->empty_text.s);
+}
+
+static void put_verdict(FILE *out, const struct pa_census_answer *a)
+{
+	const struct pa_census *c = a->census;
+	const uint64_t *m = c->memory;
+	struct verdict v = {
+		.all = a->input->source.live ? "RSS" : "what is in the core",
+		.rss = c->rss,
+		.live = m[PA_MEMORY_SMALL_LIVE] + m[PA_MEMORY_LARGE_LIVE],
+		.empty = m[PA_MEMORY_SMALL_FREE] + m[PA_MEMORY_FREE_POOLS] +
+			m[PA_MEMORY_LARGE_FREE],
+	};
+	uint64_t known = v.live + v.empty;
+
+	v.other = c->rss - (known < c->rss ? known : c->rss);
+	v.live_text = pa_human_bytes((double)v.live);
+	v.live_share = pa_human_share(share(v.live, c->rss));
+	v.empty_text = pa_human_bytes((double)v.empty);
+	v.empty_share = pa_human_share(share(v.empty, c->rss));
+	if (v.live >= v.empty && v.live >= v.other)
+		put_in_use(out, &v, native_bytes(c));
+	else if (v.empty >= v.other)
 		fprintf(out, "Fragmentation: %s (%s of %s) are free space "
 			"that Python and the C library keep, more than the "
 			"%s in use. Objects that were freed left it behind; "
-			"it is used again before RSS grows.\n",
-			pa_human_bytes((double)empty).s,
-			pa_human_share(share(empty, c->rss)).s, all,
-			live_text.s);
+			"new ones of the same sizes use it again.\n",
+			v.empty_text.s, v.empty_share.s, v.all,
+			v.live_text.s);
 	else
-		fprintf(out, "Neither leak nor fragmentation of Python's "
-			"objects: %s (%s of %s) are files, stacks and other "
-			"memory that is not Python's; %s are in use, %s "
-			"are free.\n", pa_human_bytes((double)other).s,
-			pa_human_share(share(other, c->rss)).s, all,
-			live_text.s, pa_human_bytes((double)empty).s);
+		put_other(out, &v, m);
 }
 
 static void put_remarks(FILE *out, const struct pa_census_answer *a)

@@ -60,6 +60,32 @@ def every_kind(context):
                                for kind, size in after.items() if size > 1 << 20))
 
 
+VERDICTS = (
+    ("held", "Not fragmentation: ", "Objects are held"),
+    ("fragmented", "Fragmentation: ", "What grew is free space"),
+    ("large fragmented", "Fragmentation: ", "What grew is free space"),
+    ("in part", "Fragmentation in part: ", "Objects are held"),
+    ("C", "Neither fragmentation nor Python's objects: ", "no object points at it"),
+    ("anonymous", "of it anonymous memory", "not in Python's objects"),
+    ("shared", "of it programs, libraries, mapped files", "not in Python's objects"),
+)
+
+
+def verdicts(context):
+    """Leak or fragmentation?  The sentence for a program that is all of one
+    sort, and that for how it became so."""
+    tool = context.tool
+    for what, now, growth in VERDICTS:
+        with context.target("memory.py", unchanged=False) as target:
+            old = os.path.join(target.directory, "old")
+            require_equal(tool.run("census", target.pid, "-o", old).status, 0, "census -o")
+            target.ask("become", what)
+            said = census(context, target.pid)["remarks"][0]
+            require(now in said, "the sentence for " + what, said)
+            said = tool.good("diff", old, target.pid)["remarks"][0]
+            require(growth in said, "the growth of " + what, said)
+
+
 def numpy(context):
     """What an array of numpy owns is found, in pools, heaps and mappings."""
     folder = wider.wheel(context, "numpy")
@@ -111,5 +137,6 @@ def other_allocators(context):
                         found[module, kind], row)
 
 
-
-CASES = [every_kind, numpy, untouched, other_allocators]
+# Each sort is a program of its own, of 64 MiB.
+HEAVY = ["verdicts"]
+CASES = [every_kind, verdicts, numpy, untouched, other_allocators]

@@ -104,4 +104,38 @@ def make():
         ["Blob", len(BLOBS), blobs], ["Huge", 2, huge if sys.version_info < (3, 15) else None]]}
 
 
-talk.serve(make=make)
+def c_function(name, result, *arguments):
+    function = ctypes.CDLL(None)[name]
+    function.restype, function.argtypes = result, arguments
+    return function
+
+
+def forgotten(size, count):
+    """Blocks of the C library that no object knows."""
+    malloc = c_function("malloc", ctypes.c_void_p, ctypes.c_size_t)
+    for _ in range(count):
+        ctypes.memset(malloc(size), 1, size)
+
+
+def become(what):
+    """64 MiB of one sort."""
+    if what == "held":
+        KEPT.append(["text %d" % i for i in range(MIB)])
+    elif what in ("fragmented", "in part"):
+        texts = ["text %d" % i for i in range(MIB)]
+        KEPT.append(texts[::60] if what == "fragmented" else
+                    [t for i, t in enumerate(texts) if i % 8 < 5])
+    elif what == "large fragmented":
+        blobs = [Blob(20000) for _ in range(3300)]
+        KEPT.append(blobs[::25])
+    elif what == "C":
+        forgotten(1000, 1 << 16)
+    elif what == "anonymous":
+        touched(mmap.mmap(-1, 64 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    elif what == "shared":
+        touched(mmap.mmap(-1, 64 * MIB))
+    else:
+        raise ValueError(what)
+
+
+talk.serve(make=make, become=become)
