@@ -105,10 +105,12 @@ int pa_life_spawn(void)
 	return PA_E_NO_THREAD_LEFT;
 }
 
+/* Of our own thread, or of pa_start where none could be started. */
 static void thread_is(enum pa_thread_state state)
 {
 	left_at = pa_clock_ns(CLOCK_MONOTONIC);
-	__atomic_store_n(&last_tid, pa_gettid(), __ATOMIC_RELEASE);
+	__atomic_store_n(&last_tid, pa_tls.ours ? pa_gettid() : 0,
+			 __ATOMIC_RELEASE);
 	__atomic_store_n(&pa_store_directory()->server_tid, 0,
 			 __ATOMIC_RELEASE);
 	__atomic_store_n(&pa_life_thread, (int)state, __ATOMIC_RELEASE);
@@ -123,8 +125,9 @@ void pa_life_left(void)
 
 void pa_life_ended(void)
 {
-	__atomic_store_n(&pa_life_stage, PA_STAGE_IDLE, __ATOMIC_RELEASE);
 	thread_is(PA_THREAD_NONE);
+	/* last: from here on another one may start, and say that it is there */
+	__atomic_store_n(&pa_life_stage, PA_STAGE_IDLE, __ATOMIC_RELEASE);
 }
 
 /* ---- around a fork ---- */
