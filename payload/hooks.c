@@ -8,15 +8,16 @@
  * never rewritten.  Order in: RAW, MEM, OBJ, because samples of MEM and OBJ
  * may rely on RAW's free; out: OBJ, MEM, RAW.
  */
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
 
 #include "common/error.h"
 #include "payload/hooks.h"
 #include "payload/hooks_internal.h"
 #include "payload/jumps.h"
 #include "payload/python.h"
+#include "payload/python_state.h"
 #include "payload/store.h"
 #include "payload/sys.h"
 #include "payload/threads.h"
@@ -83,6 +84,48 @@ static bool on_top(int domain)
 
 	pa_python_api.get_allocator(domain, &now);
 	return is_ours(domain, &now);
+}
+
+/* ---- where in the chain? ---- */
+
+typedef bool found_function(int domain, const struct pa_allocator *a);
+
+/*
+ * Follow ctx: who wraps an allocator keeps it as a struct of its own and
+ * makes ctx point there (tracemalloc, memray).
+ */
+static bool reached_by_ctx(int domain, found_function *found)
+{
+	struct pa_allocator a;
+
+	pa_python_api.get_allocator(domain, &a);
+	for (int i = 0; i < CHAIN_MAX; i++) {
+		if (found(domain, &a))
+			return true;
+		if (!a.ctx || !pa_safe_read(a.ctx, &a, sizeof a))
+			return false;
+	}
+	return false;
+}
+
+/*
+ * Hooks of another copy of the payload, which is sampling?  Where no low slot
+ * is free the copies do not see each other's directories before; the GIL
+ * decides, under which a copy puts its hooks in and says so.
+ */
+static bool is_rival(int domain, const struct pa_allocator *a)
+{
+	struct pa_jumps_mark theirs;
+	struct pa_directory d;
+
+	(void)domain;
+	return pa_safe_read(pa_jumps_mark_of((const void *)a->malloc),
+			    &theirs, sizeof theirs)
+		&& theirs.magic == PA_JUMPS_MAGIC
+		&& pa_safe_read((const void *)theirs.directory, &d,
+				offsetof(struct pa_directory, identity_crc))
+		&& pa_store_judge_rival(&d, theirs.directory)
+		   != PA_RIVAL_NONE;
 }
 
 /* ---- putting in ---- */
@@ -236,6 +279,10 @@ int pa_hooks_install(uint64_t seed, struct pa_text *why)
 	bool hook_free;
 	int error = 0;
 
+	if (reached_by_ctx(PA_DOMAIN_RAW, is_rival)) {
+		pa_text_string(why, "its payload came first");
+		return PA_E_LOADING;
+	}
 	pa_store_lock();
 	hook_free = !below.pymalloc
 		|| pa_store_rate_locked() < PA_HOOKS_POOL_RATE;
@@ -285,35 +332,7 @@ bool pa_hooks_free_hooked(void)
 		|| pa_hooks[PA_DOMAIN_OBJ].free_hooked;
 }
 
-/* ---- where are we in the chain? ---- */
-
-/* Read memory that may be gone. */
-static bool peek(const void *address, void *buffer, size_t size)
-{
-	struct iovec local = { buffer, size };
-	struct iovec remote = { (void *)address, size };
-
-	return process_vm_readv((int)pa_getpid(), &local, 1, &remote, 1, 0)
-		== (ssize_t)size;
-}
-
-/*
- * Follow ctx: who wraps an allocator keeps it as a struct of its own and
- * makes ctx point there (tracemalloc, memray).
- */
-static bool reached_by_ctx(int domain)
-{
-	struct pa_allocator a;
-
-	pa_python_api.get_allocator(domain, &a);
-	for (int i = 0; i < CHAIN_MAX; i++) {
-		if (is_ours(domain, &a))
-			return true;
-		if (!a.ctx || !peek(a.ctx, &a, sizeof a))
-			return false;
-	}
-	return false;
-}
+/* ---- are we called at all? ---- */
 
 static uint64_t calls_now(void)
 {
@@ -354,7 +373,7 @@ enum pa_image_hooks pa_hooks_state(void)
 	if (pa_python_api.is_finalizing && pa_python_api.is_finalizing())
 		return PA_HOOKS_ON;	/* nobody may be asked any more */
 	for (int d = 0; d < PA_DOMAIN_COUNT; d++)
-		reached = reached && reached_by_ctx(d);
+		reached = reached && reached_by_ctx(d, is_ours);
 	if (!reached)
 		return state_by_calls();
 	unseen = false;
@@ -374,7 +393,7 @@ enum pa_image_hooks pa_hooks_remove(void)
 			pa_python_api.set_allocator(d, (struct pa_allocator *)
 						    pa_hooks[d].saved);
 			in_chain[d] = false;
-		} else if (reached_by_ctx(d)) {
+		} else if (reached_by_ctx(d, is_ours)) {
 			state = PA_HOOKS_PASS_THROUGH;
 		}
 		/* else dropped, or below a wrapper that cannot be read: the

@@ -24,7 +24,8 @@
 /*
  * Put the hooks in, for the rate that the store has.  With the GIL, in the
  * payload's own thread (marked `ours`), store started.  Sampling begins at
- * once.  0 or -PA_E_HOOK_FAILED with the reason; nothing is changed then.
+ * once.  0; or PA_E_HOOK_FAILED, or PA_E_LOADING where another copy of the
+ * payload is sampling, with the reason; nothing is changed then.
  */
 int pa_hooks_install(uint64_t seed, struct pa_text *why);
 

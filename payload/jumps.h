@@ -42,6 +42,20 @@ struct pa_jumps_spec {
 bool pa_jumps_entries(const struct pa_jumps_spec *spec,
 		      void *entries[PA_JUMPS_FUNCTIONS]);
 
+/*
+ * By what stands in the page of every entry, copies of the payload in one
+ * process know the entries of each other.
+ */
+struct pa_jumps_mark {
+	uint64_t magic;
+	uint64_t directory;	/* of the copy that made the page */
+};
+#define PA_JUMPS_MAGIC 0x4a54544159508923ull
+
+/* Where it stands if this is an entry; else whatever lies there, or nothing:
+ * to be read with care. */
+const struct pa_jumps_mark *pa_jumps_mark_of(const void *address);
+
 /* Is this an entry to that function of the domain, made for any spec?  (The
  * hook itself is not: compare it too.) */
 bool pa_jumps_is(int domain, int function, const void *address);

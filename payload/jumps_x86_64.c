@@ -22,6 +22,7 @@
 #define LOWEST 0x10000ul	/* mmap_min_addr of most systems */
 #define PAGES_MAX 64
 #define ENTRY_SIZE 256		/* the longest has 130 bytes or so */
+#define MARK (PAGE - sizeof(struct pa_jumps_mark))
 #define SLOTS (ENTRY_SIZE * PA_JUMPS_FUNCTIONS)	/* of addresses */
 
 static struct {
@@ -282,6 +283,15 @@ static void emit_free(struct code *code, const struct pa_jumps_spec *spec)
 	emit_hook(code, spec, 3);
 }
 
+static void put_mark(uint8_t *page)
+{
+	const struct pa_jumps_mark mark = {
+		PA_JUMPS_MAGIC, (uint64_t)pa_store_directory(),
+	};
+
+	memcpy(page + MARK, &mark, sizeof mark);
+}
+
 static uint8_t *make_page(const struct pa_jumps_spec *spec, const void *near)
 {
 	struct code code;
@@ -297,6 +307,7 @@ static uint8_t *make_page(const struct pa_jumps_spec *spec, const void *near)
 	}
 	code.at = page + 3 * ENTRY_SIZE;
 	emit_free(&code, spec);
+	put_mark(page);
 	if (mprotect(page, PAGE, PROT_READ | PROT_EXEC) != 0) {
 		munmap(page, PAGE);
 		return NULL;
@@ -344,6 +355,11 @@ bool pa_jumps_entries(const struct pa_jumps_spec *spec,
 			return false;
 	}
 	return true;
+}
+
+const struct pa_jumps_mark *pa_jumps_mark_of(const void *address)
+{
+	return (const void *)(((uintptr_t)address & ~(PAGE - 1)) + MARK);
 }
 
 bool pa_jumps_is(int domain, int function, const void *address)

@@ -33,6 +33,9 @@ struct pa_directory *pa_store_directory(void);
  * our directory said so, and only its end tells who goes on. */
 enum pa_rival { PA_RIVAL_NONE, PA_RIVAL_UNDECIDED, PA_RIVAL_AHEAD };
 enum pa_rival pa_store_find_rival(void);
+/* The same of one directory, of which the identity part was copied. */
+enum pa_rival pa_store_judge_rival(const struct pa_directory *copy,
+				   uint64_t address);
 
 /* Fresh, empty tables for an attach that may use memory_max bytes in all
  * (bitmap, tables, indexes, snapshot buffer and thread records included).

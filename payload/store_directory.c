@@ -106,13 +106,12 @@ int pa_store_map_directory(void)
 	return 0;
 }
 
-/* What the directory at `at`, if it is one, is to us. */
-static enum pa_rival judge(const struct pa_directory *d, uint64_t at)
+enum pa_rival pa_store_judge_rival(const struct pa_directory *d, uint64_t at)
 {
 	const struct pa_directory *own = pa_store.directory;
 
 	if (memcmp(d->magic, PA_IMAGE_MAGIC, sizeof(d->magic)) != 0
-	    || d->self != at || d->pid != own->pid)
+	    || d->self != at || at == own->self || d->pid != own->pid)
 		return PA_RIVAL_NONE;
 	if (d->state == PA_STATE_ATTACHED)
 		return PA_RIVAL_AHEAD;
@@ -140,7 +139,7 @@ enum pa_rival pa_store_find_rival(void)
 		    || process_vm_readv((int)pa_getpid(), &local, 1, &remote,
 					1, 0) != (ssize_t)identity)
 			continue;
-		rival = judge(&copy, at);
+		rival = pa_store_judge_rival(&copy, at);
 		if (rival > found)
 			found = rival;
 	}
