@@ -15,6 +15,7 @@
 #include "payload/hooks.h"
 #include "payload/life.h"
 #include "payload/process.h"
+#include "payload/python.h"
 #include "payload/server.h"
 #include "payload/store.h"
 #include "payload/sys.h"
@@ -31,6 +32,7 @@ static void before_fork(void)
 	uint8_t busy = pa_tls.busy;
 
 	pa_life_send_away();
+	pa_python_fork_begins();
 	pa_tls.busy = 1;
 	pa_store_lock();
 	busy_before = busy;
@@ -41,6 +43,7 @@ static void after_fork_in_parent(void)
 	uint8_t busy = busy_before;
 
 	pa_store_unlock();
+	pa_python_fork_ended();
 	pa_life_call_back();
 	pa_tls.busy = busy;
 }

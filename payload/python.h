@@ -51,7 +51,7 @@ const void *pa_python_base(void);
  * PyGILState_Ensure behind a C call.  The only thread of a process is asked
  * by a pending call to step aside.  deadline_ns: CLOCK_MONOTONIC.
  * *cancel turning non-zero ends the wait.  0, PA_E_GIL_TIMEOUT,
- * PA_E_FINALISING.  Own thread of the payload only.
+ * PA_E_FINALISING, PA_E_NO_MEMORY_LEFT.  Own thread of the payload only.
  */
 int pa_python_gil_take(uint64_t deadline_ns, const int *cancel);
 void pa_python_gil_release(void);
@@ -64,6 +64,14 @@ void pa_python_gil_release(void);
  */
 void *pa_python_gil_lend(void);
 void pa_python_gil_return(void *lent);
+/*
+ * Between these two calls, of the thread that forks, our thread is not put on
+ * the interpreter's list of threads, whose lock the child could not get.
+ * Waits for our thread, usually microseconds, a second at most; may give the
+ * GIL up meanwhile.  No lock of ours held.
+ */
+void pa_python_fork_begins(void);
+void pa_python_fork_ended(void);
 /* Does a fork warn where there is more than one thread?  (True also where the
  * version is not known yet.) */
 bool pa_python_fork_counts_threads(void);

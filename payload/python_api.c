@@ -98,7 +98,8 @@ static bool complete(void)
 	       a->is_initialized && a->is_finalizing && c->runtime &&
 	       c->code_type && c->thread_unchecked && c->thread_of_gilstate &&
 	       c->eval_frame && c->frame_line && c->interpreter_main &&
-	       c->thread_first && c->thread_next && c->gil_ensure &&
+	       c->thread_first && c->thread_next && c->thread_new &&
+	       c->gil_ensure &&
 	       c->gil_release && c->thread_save && c->thread_restore &&
 	       c->code_empty && c->code_line && c->attribute &&
 	       c->text && c->encoded && c->bytes_data && c->bytes_size &&

@@ -24,6 +24,7 @@
 	C(thread_first, void *, (void *interpreter),			\
 	  "PyInterpreterState_ThreadHead", "")				\
 	C(thread_next, void *, (void *thread), "PyThreadState_Next", "") \
+	C(thread_new, void *, (void *interpreter), "PyThreadState_New", "") \
 	C(gil_ensure, int, (void), "PyGILState_Ensure", "")		\
 	C(gil_release, void, (int state), "PyGILState_Release", "")	\
 	/* with the GIL, and without it */				\

@@ -40,6 +40,17 @@ struct pa_gil_look pa_gil_look_at(const char *gil);
  * free; *before is the last look. */
 bool pa_gil_moves(const char *gil, struct pa_gil_look *before);
 
+/* ---- python_thread.c: our thread's state in the interpreter ---- */
+
+/* PyGILState_Ensure, but never half done when a fork copies the process.
+ * Own thread.  0, PA_E_GIL_TIMEOUT (forks without end), or
+ * PA_E_NO_MEMORY_LEFT. */
+int pa_own_state_make(uint64_t deadline_ns);
+/* With the GIL: give it back, and the state. */
+void pa_own_state_end(void);
+/* In a fork child. */
+void pa_own_state_in_child(void);
+
 /* ---- python_compare.c: for the self-test, with the GIL ---- */
 
 /* Before the first comparison of a self-test. */

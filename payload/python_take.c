@@ -31,7 +31,6 @@
 #define PATIENCE 5000000ull	/* ns: it moves, but runs no pending call */
 #define ASIDE_MAX 100000000ull	/* ns: so long it stands aside */
 
-static int ensured;
 static int entering;	/* our thread is about to wait for the GIL, or does */
 
 /* The invitation to step aside; a futex. */
@@ -144,7 +143,9 @@ static int enter(uint64_t deadline_ns, const int *cancel)
 
 	if (error)
 		return error;
-	ensured = pa_python_calls.gil_ensure();
+	error = pa_own_state_make(deadline_ns);
+	if (error)
+		return error;
 	take_back_invitation();
 	if (cancelled(cancel) && pa_layout.fork_locks_threads) {
 		/* lent amid a fork, our thread state cannot be freed: it
@@ -173,7 +174,7 @@ int pa_python_gil_take(uint64_t deadline_ns, const int *cancel)
 
 void pa_python_gil_release(void)
 {
-	pa_python_calls.gil_release(ensured);
+	pa_own_state_end();
 }
 
 /* ---- the thread that forks ---- */
@@ -210,4 +211,5 @@ void pa_python_gil_in_child(void)
 	entering = 0;
 	invitation = NONE;
 	queued = 0;
+	pa_own_state_in_child();
 }

@@ -561,6 +561,51 @@ API int pt_lend(void)
 	return lent && pt_gil_done();
 }
 
+/* ---- forks amid the taking ---- */
+
+/* pthread_atfork is no dynamic symbol of the C library. */
+int __register_atfork(void (*prepare)(void), void (*parent)(void),
+		      void (*child)(void), void *dso);
+
+static struct {
+	pthread_t thread;
+	int end;
+	unsigned taken;
+} churn;
+
+static void *churn_gil(void *unused)
+{
+	(void)unused;
+	while (!__atomic_load_n(&churn.end, __ATOMIC_ACQUIRE))
+		if (!pa_python_gil_take(now() + 1000000000ull, NULL)) {
+			pa_python_gil_release();
+			churn.taken++;
+		}
+	return NULL;
+}
+
+/* Take the GIL over and over in a thread of its own, with the handlers of
+ * fork() that the payload has. */
+API int pt_churn_start(void)
+{
+	static int registered;
+
+	if (!registered++)
+		__register_atfork(pa_python_fork_begins,
+				  pa_python_fork_ended,
+				  pa_python_gil_in_child, NULL);
+	memset(&churn, 0, sizeof(churn));
+	return pthread_create(&churn.thread, NULL, churn_gil, NULL);
+}
+
+/* How often it was taken. */
+API unsigned pt_churn_stop(void)
+{
+	__atomic_store_n(&churn.end, 1, __ATOMIC_RELEASE);
+	pthread_join(churn.thread, NULL);
+	return churn.taken;
+}
+
 /* Cancel the taking after ms, then hold on for ms more. */
 API void pt_cancel_later(unsigned ms, unsigned more)
 {

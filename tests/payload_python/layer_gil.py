@@ -2,10 +2,14 @@
 """The bounded taking of the GIL, and the self-test with it."""
 import ctypes
 import gc
+import os
 import re
+import signal
 import sys
 import threading
 import time
+import tracemalloc
+import warnings
 
 from layer_base import *
 from layer_lines import branches
@@ -162,6 +166,51 @@ def gil_lent():
     report(r == 0 and passed, 'gil_taken_after_it_was_lent', '%s: %s' % (r, text))
     report(all(frame is not None for frame in sys._current_frames().values()),
            'gil_lent_current_frames', '')
+
+
+def ends(pid, seconds=20):
+    """The status of a child, None if it hung and was killed."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return status
+        time.sleep(0.0005)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return None
+
+
+def forks_amid_taking(name, count):
+    before, statuses = thread_states(), set()
+    H.pt_churn_start()
+    for i in times(count):
+        pid = os.fork()
+        if pid == 0:
+            os._exit(thread_states())
+        statuses.add(ends(pid))
+        if None in statuses:
+            break
+    taken = H.pt_churn_stop()
+    report(statuses == {1 << 8}, name, '%r, taken %d times' % (statuses, taken))
+    report(taken > 50 or None in statuses, name + '_taken', '%d times' % taken)
+    report(thread_states() == before, name + '_no_thread_state_left',
+           '%d then %d' % (before, thread_states()))
+
+
+@group
+def gil_forks():
+    """Forks while our thread takes the GIL over and over: in no child is the
+    interpreter's list of threads locked, or wrong."""
+    warnings.simplefilter('ignore')     # 3.12 and later count threads
+    H.pt_watch(0, 1, 0, 0)
+    forks_amid_taking('gil_forks', 1000)
+    if V >= (3, 13):
+        return      # a thread that ends while another forks: its own hazard
+    # its hooks take the GIL where a thread state is made
+    tracemalloc.start()
+    forks_amid_taking('gil_forks_tracemalloc', 200)
+    tracemalloc.stop()
 
 
 @group
