@@ -65,14 +65,29 @@ static ssize_t stream_some(struct pa_core *core, void *buffer, size_t n)
 	}
 }
 
+bool pa_core_gone_by(const struct pa_core *core, uint64_t offset, uint64_t n)
+{
+	uint64_t left = offset < core->head_length ?
+		core->head_length - offset : 0;
+
+	return offset < core->size && left < n &&
+		!(left && core->size == core->head_length);
+}
+
 int pa_core_stream(struct pa_core *core, uint64_t offset, void *buffer,
 		   uint64_t n)
 {
 	static unsigned char waste[65536];
 	uint64_t done = 0;
 
-	if (offset < core->size)
-		return PA_E_READ;	/* it has gone by */
+	if (pa_core_gone_by(core, offset, n))
+		return PA_E_READ;
+	if (offset < core->head_length) {
+		done = core->head_length - offset;
+		done = done < n ? done : n;
+		if (buffer)
+			memcpy(buffer, core->head + offset, done);
+	}
 	while (core->size < offset || done < n) {
 		bool skip = core->size < offset;
 		uint64_t want = skip ? offset - core->size : n - done;
@@ -181,12 +196,13 @@ static int check_kind(const struct pa_core *core, const Elf64_Ehdr *e)
 }
 
 /* More than 65534 segments: the number stands in section 0, behind all of
- * them in a core of the kernel's.  The notes follow the table, so their
- * place says as much. */
+ * them in a core of the kernel's.  What follows the table says as much: the
+ * notes, or in a core of gdb's the first segment. */
 static size_t count_segments(const struct pa_core *core, const Elf64_Ehdr *e)
 {
+	uint64_t end = UINT64_MAX;
 	Elf64_Shdr section;
-	Elf64_Phdr first;
+	Elf64_Phdr p;
 
 	if (e->e_phnum != PN_XNUM)
 		return e->e_phnum;
@@ -194,12 +210,18 @@ static size_t count_segments(const struct pa_core *core, const Elf64_Ehdr *e)
 						      &section,
 						      sizeof section))
 		return section.sh_info;
-	if (e->e_phoff + sizeof first > core->head_length)
+	for (uint64_t i = 0; i < 2; i++) {
+		uint64_t at = e->e_phoff + i * sizeof p;
+
+		if (at + sizeof p > core->head_length)
+			break;
+		memcpy(&p, core->head + at, sizeof p);
+		if (p.p_offset < end)
+			end = p.p_offset;
+	}
+	if (end == UINT64_MAX || end < e->e_phoff)
 		return 0;
-	memcpy(&first, core->head + e->e_phoff, sizeof first);
-	if (first.p_type != PT_NOTE || first.p_offset < e->e_phoff)
-		return 0;
-	return (first.p_offset - e->e_phoff) / sizeof first;
+	return (end - e->e_phoff) / sizeof p;
 }
 
 static int by_address(const void *left, const void *right)
@@ -271,16 +293,29 @@ void pa_core_notes(const struct pa_core *core, pa_core_note *use,
 	}
 }
 
-/* Notes lie in front, or behind gigabytes of memory: those of a pipe are
- * reached in front only. */
-static int keep_notes(struct pa_core *core, const Elf64_Phdr *p)
+/* Where in the file the memory begins. */
+static uint64_t first_memory(const struct pa_core *core)
+{
+	uint64_t first = UINT64_MAX;
+
+	for (size_t i = 0; i < core->n_segments; i++)
+		if (core->segments[i].present &&
+		    core->segments[i].offset < first)
+			first = core->segments[i].offset;
+	return first;
+}
+
+/* Of a pipe only notes before the memory: those of a core of gdb's lie
+ * behind it, and it would have gone by. */
+static int keep_notes(struct pa_core *core, const Elf64_Phdr *p,
+		      uint64_t memory)
 {
 	uint64_t at = p->p_offset, n = p->p_filesz, end;
 	unsigned char *more;
 	int err;
 
 	if (n > HEAD_MAX - core->notes_length ||
-	    (core->stream && at > HEAD_MAX - n))
+	    (core->stream && (at > memory || at > HEAD_MAX - n)))
 		return 0;
 	err = core->stream ? need_head(core, at + n) : 0;
 	if (err)
@@ -307,7 +342,7 @@ static int keep_notes(struct pa_core *core, const Elf64_Phdr *p)
 static int read_table(struct pa_core *core, const Elf64_Ehdr *e)
 {
 	size_t n = count_segments(core, e);
-	uint64_t end = e->e_phoff + n * sizeof(Elf64_Phdr);
+	uint64_t end = e->e_phoff + n * sizeof(Elf64_Phdr), memory;
 	int err;
 
 	if (n > SEGMENTS_MAX)
@@ -331,8 +366,14 @@ static int read_table(struct pa_core *core, const Elf64_Ehdr *e)
 		memcpy(&p, core->head + e->e_phoff + i * sizeof p, sizeof p);
 		if (p.p_type == PT_LOAD)
 			add_segment(core, &p);
+	}
+	memory = first_memory(core);
+	for (size_t i = 0; i < n; i++) {
+		Elf64_Phdr p;
+
+		memcpy(&p, core->head + e->e_phoff + i * sizeof p, sizeof p);
 		err = p.p_type == PT_NOTE && p.p_filesz ?
-			keep_notes(core, &p) : 0;
+			keep_notes(core, &p, memory) : 0;
 		if (err)
 			return err;
 	}
@@ -364,7 +405,7 @@ int pa_core_open(struct pa_core *core, int fd, const void *start,
 		memcpy(core->head, start, length);
 		core->head_length = core->head_room = length;
 	}
-	err = need_head(core, sizeof e + sizeof(Elf64_Phdr));
+	err = need_head(core, sizeof e + 2 * sizeof(Elf64_Phdr));
 	if (err)
 		return err;
 	memset(&e, 0, sizeof e);

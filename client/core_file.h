@@ -95,6 +95,9 @@ void *pa_core_view(const struct pa_core *core, uint64_t address, size_t n);
 uint64_t pa_core_present(const struct pa_core *core,
 			 const struct pa_core_segment *segment);
 
+/* Have n bytes at a file offset gone by, so that a stream cannot give them? */
+bool pa_core_gone_by(const struct pa_core *core, uint64_t offset, uint64_t n);
+
 /*
  * Pass over a stream up to a file offset; n bytes from there are stored into
  * buffer, NULL throws them away.  0, PA_E_TRUNCATED at its end, PA_E_READ,

@@ -273,7 +273,11 @@ int pa_core_find(struct pa_core *core, const struct pa_core_question *question,
 		return pa_fail(diag, PA_E_READ, "no memory");
 	s->core = core;
 	s->diag = diag;
-	if (core->stream)
+	if (core->stream && (question->address || question->full))
+		err = pa_core_fail_hint(diag, PA_E_USAGE, "save the core to a "
+				 "file first", "--address and --full need a "
+				 "file: a pipe comes by once");
+	else if (core->stream)
 		err = pa_core_take_stream(s);
 	else
 		search_file(s, question);

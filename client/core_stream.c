@@ -28,7 +28,7 @@ static int keep_part(struct pa_core *core, const struct pa_core_segment *g,
 
 	if (core->n_pieces == PA_CORE_PIECES)
 		return 0;	/* the rest counts as lost */
-	if (offset < core->size)
+	if (pa_core_gone_by(core, offset, piece.length))
 		return pa_core_fail_hint(core->diag, PA_E_NO_TABLE, "save the core to "
 				 "a file first", "the table has gone by before "
 				 "its directory came");
@@ -90,7 +90,8 @@ static int take_start(struct pa_core_search *s, const struct pa_core_segment *g)
 	int err;
 
 	memset(&d, 0, sizeof d);
-	if (g->present < sizeof d || g->offset < s->core->size)
+	if (g->present < sizeof d ||
+	    pa_core_gone_by(s->core, g->offset, sizeof d))
 		return 0;
 	err = pa_core_stream(s->core, g->offset, &d, sizeof d);
 	if (err)

@@ -484,7 +484,9 @@ class Table:
         have = count + self.damage.counts.get('in-flight', 0) \
             + self.damage.counts.get('bad-records', 0)
         stated = self.fields['samples_live']
-        if not self.snapshot and stated > have + IN_FLIGHT_MAX:
+        if (not self.snapshot and self.holds_samples()
+                and 'missing' not in self.damage.counts
+                and stated > have + IN_FLIGHT_MAX):
             self.damage.add('missing', stated - have)
 
     def allocated_sums(self):

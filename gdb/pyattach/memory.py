@@ -184,13 +184,15 @@ class ElfCoreMemory:
 
     def _count_segments(self, table, sections):
         """Beyond 65534 the number is in sh_info of section 0, which a cut
-        core has lost; the notes follow the table and say as much."""
+        core has lost; what follows the table says as much: the notes, or in
+        a core of gdb's the first segment."""
         if 0 < sections <= self.size - 64:
             return struct.unpack_from('<I', self._map, sections + 44)[0]
-        if table + 56 > self.size:
-            return 0
-        kind, _flags, at = struct.unpack_from('<IIQ', self._map, table)
-        return (at - table) // 56 if kind == 4 and at > table else 0
+        first = self._map[table:table + 2 * 56]
+        starts = [struct.unpack_from('<Q', first, k + 8)[0]
+                  for k in range(0, len(first) - 55, 56)]
+        return (min(starts) - table) // 56 if starts and min(
+            starts) > table else 0
 
     def _read_notes(self, at, size):
         data = self._map[at:min(at + size, self.size)]
@@ -268,7 +270,7 @@ class ElfCoreMemory:
 
     def pages_with(self, magic):
         """Addresses of pages that begin with magic; holes of a sparse file
-        are skipped."""
+        are skipped, and the last byte of the file."""
         for start, _, at, present in self._loads:
             end = min(at + present, self.size)
             place = at
@@ -279,7 +281,8 @@ class ElfCoreMemory:
                 except OSError:
                     break
                 place = max(place, data)
-                stop = min(end, hole)
+                # find() of Python 3.11.2 looks a byte behind what it is given
+                stop = min(end, hole, self.size - 1)
                 while place < stop:
                     place = self._map.find(magic, place, stop)
                     if place < 0:

@@ -182,10 +182,16 @@ class Scene:
         """A path as the row's gdb sees it."""
         return path[len(self.context.row.root):] if self.gdb.prefix else path
 
+    def piped(self, path):
+        """The tool's answer where the core comes through a pipe."""
+        with subprocess.Popen(["cat", path], stdout=subprocess.PIPE) as feeder:
+            return self.tool.good("core", "-", "--limit", "0", stdin=feeder.stdout)
+
     def in_all(self, path, truth):
         """Every reader says the same of a core."""
         tool, gdb, inside = self.tool, self.gdb, self.inside(path)
         same(truth, tool.good("core", path, "--limit", "0"), "the tool on " + path)
+        same(truth, self.piped(path), "the tool on a pipe from " + path)
         same(truth, tool.report(path), "report on " + path)
         same(truth, decoded(path)[1], "the decoder on " + path)
         same(truth, gdb.report(before=["core-file " + inside]), "gdb on " + path)

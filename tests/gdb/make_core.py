@@ -39,33 +39,43 @@ def notes(pid, signal, files, page=PAGE):
     return out
 
 
-def core(segments, pid=4711, signal=11, files=(), sort=True, xnum=False):
+def core(segments, pid=4711, signal=11, files=(), sort=True, xnum=False,
+         by_gdb=False):
     """The bytes of a core.  xnum: the number of program headers is kept in
-    section header 0, as beyond 65534 of them."""
+    section header 0, as beyond 65534 of them.  by_gdb: as gcore writes it, the
+    notes behind the segments, and nothing on a page of its own."""
     segments = [s if len(s) == 3 else (s[0], s[1], len(s[1]))
                 for s in segments]
     if sort:
         segments.sort(key=lambda s: s[0])
-    head_notes = notes(pid, signal, files)
+    the_notes = notes(pid, signal, files)
     number = len(segments) + 1
-    table_end = 64 + 56 * number
-    at = table_end + len(head_notes)
-    at += -at % PAGE
-    rows = [struct.pack('<IIQQQQQQ', PT_NOTE, 0, table_end, 0, 0,
-                        len(head_notes), 0, 4)]
+    page = 1 if by_gdb else PAGE
+    at = start = 64 + 56 * number
+    if not by_gdb:
+        at += len(the_notes)
+    at += -at % page
+    rows = []
     for address, data, size in segments:
         rows.append(struct.pack('<IIQQQQQQ', PT_LOAD, 6, at, address, 0,
-                                len(data), max(size, len(data)), PAGE))
-        at += len(data) + -len(data) % PAGE
-    sections = at if xnum else 0    # behind everything, as the kernel does
+                                len(data), max(size, len(data)), page))
+        at += len(data) + -len(data) % page
+    rows.insert(0, struct.pack('<IIQQQQQQ', PT_NOTE, 0, at if by_gdb else
+                               start, 0, 0, len(the_notes), 0, 4))
+    if by_gdb:
+        at += len(the_notes)
+    sections = at if xnum else 0    # behind everything
     header = struct.pack(
         '<4sBBBB8xHHIQQQIHHHHHH', b'\x7fELF', 2, 1, 1, 0, 4, 62, 1, 0, 64,
         sections, 0, 64, 56, 0xffff if xnum else number,
         64 if xnum else 0, 1 if xnum else 0, 0)
     out = bytearray(header + b''.join(rows))
-    out += head_notes
+    if not by_gdb:
+        out += the_notes
     for _address, data, _size in segments:
-        out += bytes(-len(out) % PAGE) + data
+        out += bytes(-len(out) % page) + data
+    if by_gdb:
+        out += the_notes
     if xnum:
         section = bytearray(64)
         struct.pack_into('<I', section, 44, number)
