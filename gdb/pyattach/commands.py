@@ -143,7 +143,7 @@ def warn(table, note):
 def address_of(word):
     try:
         return int(gdb.parse_and_eval(word)) & MASK
-    except (gdb.error, TypeError, ValueError) as error:
+    except (gdb.error, TypeError, ValueError, OverflowError) as error:
         raise Misuse('%s is not an address: %s' % (text.safe(word), error))
 
 
@@ -211,7 +211,7 @@ class Info(_Command):
 Usage: info pyattach [-json] [-full]
 
 -json  one status/1 object, as `pyattach-sample status --json' prints it
--full  look at every page of memory if the table is not found otherwise
+-full  look at every page of a core if the table is not found otherwise
 
 Where there is no table it says why, and what to do."""
 
@@ -260,6 +260,9 @@ N      rows; 0 shows all; the default is `show pyattach limit'
 
 
 def make_report(table, given, limit):
+    if given.get('-by') == 'thread' and given.get('-of') == 'allocated':
+        raise Misuse('-by thread is for -of live: totals are not kept by '
+                     'thread.')
     return report.Report(table, given.get('-by', 'line'),
                          given.get('-of', 'live'),
                          given.get('-sort', 'bytes'), limit)
@@ -447,6 +450,13 @@ Usage: pyattach check"""
 
 # -- settings
 
+def no_words(verb, argument):
+    if argument:
+        raise gdb.GdbError('Undefined %s pyattach command: "%s".  Try "help '
+                           '%s pyattach".' % (verb, text.safe(argument),
+                                              verb))
+
+
 class _SetPrefix(gdb.Command):
     """Set how pyattach commands behave."""
 
@@ -454,7 +464,8 @@ class _SetPrefix(gdb.Command):
         gdb.Command.__init__(self, 'set pyattach', gdb.COMMAND_DATA,
                              gdb.COMPLETE_NONE, True)
 
-    def invoke(self, _argument, _from_tty):
+    def invoke(self, argument, _from_tty):
+        no_words('set', argument)
         gdb.execute('help set pyattach')
 
 
@@ -465,7 +476,8 @@ class _ShowPrefix(gdb.Command):
         gdb.Command.__init__(self, 'show pyattach', gdb.COMMAND_DATA,
                              gdb.COMPLETE_NONE, True)
 
-    def invoke(self, _argument, _from_tty):
+    def invoke(self, argument, _from_tty):
+        no_words('show', argument)
         gdb.execute('show pyattach limit')
         gdb.execute('show pyattach address')
 
@@ -522,7 +534,17 @@ class Address(gdb.Parameter):
 def argument_of(arguments, name):
     if len(arguments) != 1:
         raise gdb.GdbError('Usage: $%s (ADDRESS)' % name)
-    return int(arguments[0]) & MASK
+    try:
+        return int(arguments[0]) & MASK
+    except (gdb.error, TypeError, ValueError, OverflowError) as error:
+        raise gdb.GdbError('$%s: not an address: %s' % (name, error))
+
+
+def string_of(value):
+    """A string that printf takes without a process to store it in: gdb
+    before 14 does so with a convenience variable's only."""
+    gdb.set_convenience_variable('_pyattach', value)
+    return gdb.convenience_variable('_pyattach')
 
 
 class AtFunction(gdb.Function):
@@ -552,8 +574,8 @@ class SiteFunction(gdb.Function):
         address = argument_of(arguments, '_pyattach_site')
         table, _note = usable()
         sample = views.find_at(table, address)
-        return views.site_text(table, sample.site) if sample \
-            else '<not sampled>'
+        return string_of(views.site_text(table, sample.site) if sample
+                         else '<not sampled>')
 
 
 Prefix()

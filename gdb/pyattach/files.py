@@ -2,6 +2,7 @@
 """Tables in files, and files that are written whole or not at all."""
 import os
 import stat
+import tempfile
 
 from . import text
 from .decode import Table
@@ -32,20 +33,75 @@ def open_table(path, address=None):
         raise Misuse('%s: %s: %s' % (name, none.text, none.hint))
 
 
+def _temporary(path, data):
+    """A new file beside `path' that holds the data; no name in a directory
+    of everybody's can be foreseen."""
+    mask = os.umask(0)
+    os.umask(mask)
+    fd, part = tempfile.mkstemp(
+        dir=os.path.dirname(path) or '.',
+        prefix='.%s.' % os.path.basename(path)[:200])
+    try:
+        with os.fdopen(fd, 'wb') as out:
+            out.write(data)
+        os.chmod(part, 0o666 & ~mask)
+    except BaseException:
+        os.unlink(part)
+        raise
+    return part
+
+
+def _into_place(part, path, force):
+    """Give a temporary file its name."""
+    if not force:
+        try:
+            os.link(part, path)         # never over what came meanwhile
+            os.unlink(part)
+            return
+        except FileExistsError:
+            raise
+        except OSError:                 # a file system without links
+            _need_none(path)
+    os.rename(part, path)
+
+
+def _need_none(path):
+    """A link that leads nowhere is something, too."""
+    if os.path.lexists(path):
+        raise FileExistsError(path)
+
+
+def _replace(path, data, force):
+    """A whole file, or none."""
+    if force:
+        path = os.path.realpath(path)   # of a link the file behind it
+    else:
+        _need_none(path)
+    part = _temporary(path, data)
+    try:
+        _into_place(part, path, force)
+    except BaseException:
+        os.unlink(part)
+        raise
+
+
 def write(path, data, force):
-    """Never over another file unless told so."""
+    """Never over another file unless told so; devices and pipes are written
+    to, as they are nothing to replace."""
     path = os.path.expanduser(path)
     name = text.safe(path)
-    if os.path.exists(path) and not force:
-        raise Misuse('%s exists: add -force to overwrite it.' % name)
-    part = '%s.%d.part' % (path, os.getpid())
     try:
-        with open(part, 'wb') as out:
-            out.write(data)
-        os.rename(part, path)
+        kind = os.stat(path).st_mode if os.path.exists(path) else 0
+        if stat.S_ISDIR(kind):
+            raise Misuse('%s: Is a directory.' % name)
+        if kind and not stat.S_ISREG(kind):
+            fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            os.set_blocking(fd, True)
+            with os.fdopen(fd, 'wb') as out:
+                out.write(data)
+        else:
+            _replace(path, data, force)
+    except FileExistsError:
+        raise Misuse('%s exists: add -force to overwrite it.' % name)
     except OSError as error:
-        try:
-            os.unlink(part)
-        except OSError:
-            pass
         raise Misuse('%s: %s.' % (name, error.strerror))

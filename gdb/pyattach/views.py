@@ -81,10 +81,10 @@ def head(report):
     total, low, high = report.bytes(report.total)
     what = {'live': 'Allocated since and still held',
             'allocated': 'Allocated since'}[report.of]
-    lines.append('RSS was %s at attach. %s: %s (%s, 95 %%), from %d samples.'
+    lines.append('RSS was %s at attach. %s: %s (%s, 95 %%), from %s.'
                  % (text.human_bytes(fields['rss_at_attach']), what,
                     text.human_bytes(total), text.human_range(low, high),
-                    report.total.samples))
+                    text.several(report.total.samples, 'sample')))
     return lines
 
 
@@ -303,6 +303,9 @@ def listing(table, limit, larger=0, older_ns=0):
     now = table.now_ns()
     found = [s for s in table.samples() if s.size >= larger
              and max(0, now - s.birth_ns) >= older_ns]
+    if not found:
+        return ['No live sample is so large and so old.' if larger or older_ns
+                else 'There is no live sample.']
     found.sort(key=lambda s: (-s.size, s.id))
     rows = [('0x%x' % s.address, text.human_bytes(s.size),
              age_text(table, s), str(s.thread), DOMAIN_WORDS[s.domain],

@@ -26,7 +26,7 @@ def split(words, known):
     while words:
         word = words.pop()
         if word not in known:
-            if word in OPTIONS or re.match('-[a-z]', word):
+            if word in OPTIONS or re.match('--?[a-z]', word):
                 raise Misuse('This command has no option %s.'
                              % text.safe(word))
             plain.append(word)
@@ -45,12 +45,18 @@ def split(words, known):
 def number_of(word, units, what):
     match = re.match(r'([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)$', word.lower())
     if not match or match.group(2) not in units or len(word) > 30:
-        raise Misuse('%s is not a %s.' % (text.safe(word), what))
+        hint = ' KB, MB and GB are refused: KiB, MiB, GiB.' if re.match(
+            r'[0-9.]+\s*[kmg]b$', word.lower()) else ''
+        raise Misuse('%s is not a %s.%s' % (text.safe(word), what, hint))
     return float(match.group(1)) * units[match.group(2)]
 
 
 def rows_of(plain, position, setting):
-    """How many rows: the word at a position, else the setting."""
+    """How many rows: the word at a position, the last one, else the
+    setting."""
+    if len(plain) > position + 1:
+        raise Misuse('One word too many: %s.' % text.safe(
+            plain[position + 1]))
     if len(plain) <= position:
         return setting or 0
     if not re.match('[0-9]{1,9}$', plain[position]):

@@ -8,6 +8,7 @@ import os
 import re
 import select
 import signal
+import stat
 import sys
 import time
 
@@ -22,8 +23,8 @@ from pyattach.layout import CONSTANTS as C                # noqa: E402
 from tap import done, ok, skip_all                        # noqa: E402
 
 HEAP = (0x555500000000, b'h' * 8192)
-COMMANDS = ('at', 'check', 'diff', 'export', 'list', 'save', 'site', 'top',
-            'tree')
+COMMANDS = ('at', 'census', 'check', 'diff', 'export', 'list', 'save', 'site',
+            'top', 'tree')
 ADDRESS = 0x7e0000000000 + 5 * 65536    # of the fifth sample
 
 
@@ -74,6 +75,9 @@ def answers():
     ok('100 %  all' in out and out.count('\n') <= 7, 'pyattach tree', out)
     status, out, err = on_core('pyattach list 4 -larger 1k -older 0')
     ok(out.count('0x') == 4 and 'more samples' in out, 'pyattach list', out)
+    status, out, err = on_core('pyattach list -larger 1G')
+    ok(out == 'No live sample is so large and so old.\n',
+       'pyattach list of none', out)
     status, out, err = on_core('pyattach site 5')
     ok(out.startswith('site 5') and 'holds' in out, 'pyattach site', out)
 
@@ -94,6 +98,11 @@ def addresses():
         'print $_pyattach_at(64)')
     ok('"<not sampled>"' in out and '= 0' in out,
        'functions where nothing is sampled', out, err)
+    status, out, err = on_core(
+        'printf "%%s|%%#lx|\\n", $_pyattach_site(0x%x), $_pyattach_at(0x%x)'
+        % (ADDRESS, ADDRESS), 'printf "%s|\\n", $_pyattach_site(64)')
+    ok(status == 0 and '|0x%x|' % ADDRESS in out and
+       '<not sampled>|' in out, 'printf takes what they give', out, err)
     status, out, err = on_core('print $_pyattach_at(0x%x) == 0x%x'
                                % (ADDRESS + 3, ADDRESS))
     ok('= 1' in out or '= true' in out, '$_pyattach_at', out, err)
@@ -114,6 +123,7 @@ def files():
     ok(status == 0, 'save -force does', err)
     status, out, err = on_core('pyattach save no/such/directory/x')
     ok(status != 0 and 'No such file' in err, 'save to nowhere', err)
+    odd_files()
     status, out, err = on_core('pyattach export json r.json')
     with open('r.json') as f:
         found = differences(json.load(f), own(limit=0))
@@ -130,6 +140,44 @@ def files():
     ok(json.loads(out) == {'schema': 'pyattach-sample/diff/1',
                            'matched': True, 'rows': []},
        'no difference to itself', out, err)
+
+
+def odd_files():
+    """Where a file is to be written and something else is."""
+    os.symlink('s.image', 'link')
+    os.symlink('nowhere', 'dangling')
+    os.mkdir('directory')
+    for where, said in (('link', 'exists'), ('dangling', 'exists'),
+                        ('directory', 'Is a directory'),
+                        ('directory -force', 'Is a directory'),
+                        ('/dev/full', 'No space left'),
+                        ('/dev/full -force', 'No space left')):
+        status, out, err = on_core('pyattach save ' + where)
+        ok(status != 0 and said in err, 'save to ' + where, out, err)
+    ok(os.path.islink('link') and os.path.islink('dangling') and
+       not os.path.exists('nowhere'), 'links stay what they are')
+    os.truncate('s.image', 0)
+    status, out, err = on_core('pyattach save link -force')
+    ok(status == 0 and os.path.islink('link') and
+       os.path.getsize('s.image') > 4096, 'of a link the file behind it', err)
+    status, out, err = on_core('pyattach save dangling -force')
+    ok(status == 0 and os.path.islink('dangling') and
+       os.path.getsize('nowhere') > 4096, 'and where there was none', err)
+    os.mkfifo('pipe')
+    for words in 'pipe', 'pipe -force':
+        reader = os.open('pipe', os.O_RDONLY | os.O_NONBLOCK)
+        status, out, err = on_core('pyattach export table ' + words)
+        ok(status == 0 and b'95 % interval' in os.read(reader, 65536) and
+           stat.S_ISFIFO(os.stat('pipe').st_mode),
+           'a pipe is written to: ' + words, out, err)
+        os.close(reader)
+    mask = os.umask(0o077)
+    status, out, err = on_core('pyattach save private')
+    os.umask(mask)
+    ok(status == 0 and os.stat('private').st_mode & 0o777 == 0o600,
+       'a new file has the rights of the umask', err)
+    left = [name for name in os.listdir('.') if name.startswith('.')]
+    ok(not left, 'no temporary file is left', *left)
 
 
 def refusals():
@@ -155,7 +203,18 @@ def refusals():
             ('pyattach save', 'Usage'), ('pyattach nonsense', 'Undefined'),
             ('set pyattach limit -3', ''),
             ('set pyattach address nonsense', 'not an address'),
-            ('print $_pyattach_at()', ''), ('pyattach top "', '')):
+            ('print $_pyattach_at()', ''), ('pyattach top "', ''),
+            ('print $_pyattach_at("x")', 'not an address'),
+            ('print $_pyattach_site("x")', 'not an address'),
+            ('print $_pyattach_site($no_such)', 'not an address'),
+            ('print $_pyattach_site(1, 2)', 'Usage'),
+            ('pyattach tree 1 2', 'One word too many: 2'),
+            ('pyattach list 1 2', 'One word too many: 2'),
+            ('pyattach top --json', 'no option --json'),
+            ('pyattach top -by thread -of allocated', 'not kept by thread'),
+            ('pyattach at 64 1KB', 'KiB'),
+            ('set pyattach nonsense', 'Undefined set pyattach command'),
+            ('show pyattach nonsense', 'Undefined show pyattach command')):
         status, out, err = on_core(words)
         ok(status != 0 and said in err and 'Traceback' not in out + err and
            'Error occurred in Python' not in err, 'refused: ' + words,
@@ -173,13 +232,13 @@ def no_table():
             status, _out, err = on_core(words, path=path)
             ok(status != 0 and said in err and 'Traceback' not in err,
                '%s: %s' % (path, words), err)
-    gone = synthetic(5, 2, 1)
+    gone = synthetic(50, 2, 1)
     gone.set(state=C['STATE_DETACHED'],
              detached_realtime_ns=1700000300 * 10**9)
     write(core(gone.memory()[:1]), 'gone.core')
     status, out, err = on_core('info pyattach', path='gone.core')
-    ok(status == 0 and 'detached at 2023' in out, 'info of a detached one',
-       out, err)
+    ok(status == 0 and 'detached at 2023' in out and 'DAMAGED' not in out,
+       'info of a detached one', out, err)
     status, out, err = on_core('pyattach top', path='gone.core')
     ok(status != 0 and 'detached at 2023' in err, 'top of a detached one',
        err)
@@ -292,10 +351,17 @@ def loader():
     """The file for gdbinit.d loads the commands at their first use."""
     with open(os.path.join(common.SOURCE, 'gdb', 'gdbinit.py.in')) as f:
         text = f.read().replace('@gdbdir@', os.path.dirname(common.SCRIPT))
+    text = text.replace('@commands@', ' '.join(COMMANDS))
     write(text.encode(), 'loader.py')
+    status, out, err = common.gdb(['complete pyattach ', 'help pyattach top'],
+                                  ['source loader.py'], load=False)
+    ok(status == 0 and [line[9:] for line in out.splitlines() if
+       line.startswith('pyattach ')] == list(COMMANDS) and
+       'loaded at their first use' in out, 'complete before that', out, err)
     for words, said in (('info pyattach', 'found by low slot'),
                         ('pyattach top 2', 'more rows hold'),
                         ('print $_pyattach_site(64)', 'not sampled'),
+                        ('printf "%s", $_pyattach_site(64)', 'not sampled'),
                         ('set pyattach limit 3', ''),
                         ('show pyattach limit', 'show 20 rows')):
         status, out, err = common.gdb(
@@ -304,6 +370,10 @@ def loader():
                       'sys.modules)'], load=False)
         ok(status == 0 and said in out and 'False' in out,
            'loaded at the first use: ' + words, out, err)
+    status, out, err = common.gdb(['print $_pyattach_at("x")'], [
+        'core-file x.core', 'source loader.py'], load=False)
+    ok(status != 0 and 'not an address' in err and
+       'Error occurred' not in err, 'a wrong first use', out, err)
 
 
 def no_other_file():

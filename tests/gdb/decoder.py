@@ -99,9 +99,9 @@ def old_syntax():
 GDB_9 = set("""COMMAND_DATA COMMAND_STATUS COMPLETE_EXPRESSION
     COMPLETE_FILENAME COMPLETE_NONE COMPLETE_SYMBOL Command Function GdbError
     MemoryError PARAM_BOOLEAN PARAM_ENUM PARAM_STRING PARAM_STRING_NOESCAPE
-    PARAM_ZUINTEGER Parameter Value VERSION error events execute flush
-    lookup_type parameter parse_and_eval selected_inferior string_to_argv
-    write""".split())
+    PARAM_ZUINTEGER Parameter Value VERSION convenience_variable error events
+    execute flush lookup_type parameter parse_and_eval selected_inferior
+    set_convenience_variable string_to_argv write""".split())
 GDB_9_EVENTS = {'clear_objfiles', 'cont', 'exited', 'inferior_deleted',
                 'new_inferior', 'new_objfile', 'stop'}
 GDB_9_INFERIOR = {'is_valid', 'num', 'pid', 'progspace', 'read_memory',

@@ -4,6 +4,7 @@
 that `source` accepts, its package beside it, a loader for gdbinit.d, and
 nothing beside the payload."""
 import os
+import re
 import subprocess
 import sys
 
@@ -57,6 +58,12 @@ def files(where):
     with open(where + loader, encoding='utf-8') as f:
         text = f.read()
     ok('"%s"' % script in text, 'the loader names the script', text)
+    names = re.search('^COMMANDS = "(.*)"$', text, re.M)
+    _status, out, _err = common.gdb(['complete pyattach '], [
+        'source ' + where + script], load=False)
+    ok(names and sorted(names.group(1).split()) == sorted(
+        line[9:] for line in out.splitlines()), 'and every command', text,
+       out)
     return where + script, text.replace(
         os.path.dirname(script), where + os.path.dirname(script))
 
