@@ -79,7 +79,7 @@ def old_interpreters(context):
 def stopped(context):
     with context.target("maker.py") as target:
         target.process.send_signal(signal.SIGSTOP)
-        wait_until(lambda: state(target.pid) == "T", 5, "the target to stop")
+        wait_until(lambda: state(target.pid) == "T", 30, "the target to stop")
         context.tool.refused("stopped", "attach", target.pid)
         require_equal(state(target.pid), "T", "state after the refusal")
         target.process.send_signal(signal.SIGCONT)
@@ -87,7 +87,7 @@ def stopped(context):
         context.tool.attach(target)
         context.tool.still_served(target)
         target.process.send_signal(signal.SIGSTOP)
-        wait_until(lambda: state(target.pid) == "T", 5, "the target to stop")
+        wait_until(lambda: state(target.pid) == "T", 30, "the target to stop")
         answer = context.tool.run("status", target.pid, "--format", "json")
         require(answer.seconds < 30, "status of a stopped target must end", answer)
         target.process.send_signal(signal.SIGCONT)
@@ -108,7 +108,7 @@ def uninterruptible(context):
         fifo = os.path.join(target.directory, "fifo")
         os.mkfifo(fifo)
         target.send("spawn", fifo[len(context.row.root):])
-        wait_until(lambda: state(target.pid) == "D", 10, "the target to be in vfork")
+        wait_until(lambda: state(target.pid) == "D", 30, "the target to be in vfork")
         error = context.tool.refused("uninterruptible", "attach", target.pid,
                                      *context.tool.attach_options())
         require("no thread of process %d can be stopped" % target.pid in error["message"],

@@ -58,6 +58,7 @@ def fifty_cycles(context):
             target.ask("churn", 2000, 600)
             target.ask("check")
             target.ask("allocators")
+        target.ask("touch")
         for cycle in range(cycles):
             tool.attach(target, "--rate", "16KiB")
             target.ask("churn", 2000, 600)

@@ -91,11 +91,12 @@ def domains_are_kept(context):
     with context.target("maker.py") as target:
         for rate in ("1", "16KiB"):
             context.tool.attach(target, "--rate", rate)
-            target.ask("keep", 1000, 3000)
+            target.ask("keep", 10000, 3000)
             rows = context.tool.report(target, "--group-by", "domain")["rows"]
             live = {r["domain"]: r["bytes"]["estimate"] for r in rows}
-            require(live.get("obj", 0) > 0.8 * 3e6, "bytes in obj", live)
-            require(live.get("raw", 0) < 0.1 * 3e6, "bytes in raw", live)
+            # at 16 KiB the standard error of the former is 2 % of it
+            require(live.get("obj", 0) > 0.8 * 3e7, "bytes in obj", live)
+            require(live.get("raw", 0) < 0.1 * 3e7, "bytes in raw", live)
             target.ask("drop")
             context.tool.detach(target)
 

@@ -14,6 +14,12 @@ def start(context, target, *options):
                             stderr=subprocess.DEVNULL)
 
 
+def alone(target):
+    """One thread of ours is left: one that was refused ends after it has said
+    so."""
+    wait_until(lambda: len(our_threads(target.pid)) == 1, 30, "one thread of ours")
+
+
 def killed_at_random(context):
     """SIGKILL within the first milliseconds, over and over."""
     tool = context.tool
@@ -31,7 +37,7 @@ def killed_at_random(context):
                                     "--rate", "64KiB").status == 0, 30, "a good attach")
         target.attached = True
         tool.still_served(target)
-        require_equal(len(our_threads(target.pid)), 1, "threads of ours")
+        alone(target)
         require_equal(target.ask("stop")["wrong"], 0, "wrong answers of its threads")
 
 
@@ -49,8 +55,7 @@ def two_at_once(context):
             require(0 in statuses and all(s in allowed for s in statuses),
                     "statuses of three commands at once", statuses)
             tool.still_served(target)
-            # one that was refused ends after it has said so
-            wait_until(lambda: len(our_threads(target.pid)) == 1, 3, "one thread of ours")
+            alone(target)
             require_equal(target.ask("stop")["wrong"], 0, "wrong answers of its threads")
 
 

@@ -21,7 +21,7 @@ def fifty_forks(context):
         got = tool.attach(target, "--rate", "4KiB")
         children_are_clean(context, target, 50)
         target.ask("check")
-        wait_until(lambda: our_threads(target.pid), 5, "our thread to come back")
+        wait_until(lambda: our_threads(target.pid), 30, "our thread to come back")
         before = tool.still_served(target)["samples"]["taken"]
         target.ask("keep", 2000, 1000)
         status = tool.still_served(target)
@@ -96,7 +96,7 @@ def other_ways_to_a_child(context):
         require_equal(target.ask("spawn", 10), "good", "spawned programs")
         for _ in range(3):
             require_equal(target.ask("pool", 3), 30000, "answer of the pool")
-        wait_until(lambda: our_threads(target.pid), 5, "our thread to come back")
+        wait_until(lambda: our_threads(target.pid), 30, "our thread to come back")
         context.tool.still_served(target)
 
 

@@ -122,7 +122,7 @@ def payload_file_changes(context):
 
 def served_again(tool, target):
     """Our thread mends what was closed within some seconds."""
-    wait_until(lambda: tool.run("status", target.pid).status == 0, 15,
+    wait_until(lambda: tool.run("status", target.pid).status == 0, 60,
                "the socket to be made anew")
     return tool.still_served(target)
 
@@ -202,7 +202,7 @@ def does_not_spin(target, times):
     tid = our_threads(target.pid)[0]
     first, used = waits(target.pid, tid), cpu_ns(target.pid, tid)
     begin = os.times().elapsed
-    wait_until(lambda: waits(target.pid, tid) >= first + times, 30,
+    wait_until(lambda: waits(target.pid, tid) >= first + times, 120,
                "our thread to go to sleep %d times" % times)
     passed = os.times().elapsed - begin
     share = (cpu_ns(target.pid, tid) - used) / 1e9 / max(passed, 0.01)

@@ -23,7 +23,7 @@ def switches(pid):
 
 
 def quiet(target):
-    wait_until(lambda: state(target.pid) == "S", 5, "the target to wait for a request")
+    wait_until(lambda: state(target.pid) == "S", 30, "the target to wait for a request")
     return switches(target.pid), mappings(target.pid), descriptors(target.pid)
 
 
@@ -186,7 +186,7 @@ def group_of(context, target, controller):
     finally:
         target.kill()
         # the kernel lets go of the dead a moment later
-        wait_until(lambda: removed(folder), 10, "the cgroup to be empty")
+        wait_until(lambda: removed(folder), 60, "the cgroup to be empty")
 
 
 def removed(folder):
@@ -242,7 +242,7 @@ def group_is_frozen(context):
                              else ("cgroup.freeze", 1, 0))
             write(folder, name, on)
             if version == 1:
-                wait_until(lambda: open(folder + "/" + name).read() == "FROZEN\n", 5,
+                wait_until(lambda: open(folder + "/" + name).read() == "FROZEN\n", 30,
                            "the cgroup to freeze")
             context.tool.refused("frozen", "attach", target.pid)
             write(folder, name, off)

@@ -193,12 +193,12 @@ def with_wheel(context, name):
     env = {"PYTHONPATH": wheel(context, name), "OPENBLAS_NUM_THREADS": "2"}
     with context.target("wheels.py", name, env=env, wait=60) as target:
         target.ask("start")
-        wait_until(lambda: target.ask("turns") > 10, 20, "its threads to work")
+        wait_until(lambda: target.ask("turns") > 10, 60, "its threads to work")
         target.fds = descriptors(target.pid)	# with those of its event loops
         for _ in range(3):
             before = target.ask("turns")
             context.tool.attach(target, "--rate", "16KiB")
-            wait_until(lambda: target.ask("turns") > before + 5, 20, "progress, attached")
+            wait_until(lambda: target.ask("turns") > before + 5, 60, "progress, attached")
             context.tool.report(target)
             context.tool.detach(target)
         stopped = target.ask("stop")

@@ -57,7 +57,7 @@ def limit_memory():
         resource.setrlimit(resource.RLIMIT_AS, (600 << 20, 600 << 20))
 
 
-def run(*arguments, wait=20, stdout=subprocess.PIPE, limited=False, **extra):
+def run(*arguments, wait=60, stdout=subprocess.PIPE, limited=False, **extra):
     environment = dict(os.environ, **dict({'COLUMNS': '100'}, **extra))
     start = time.monotonic()
     got = subprocess.run([PROGRAM] + [str(a) for a in arguments],

@@ -32,11 +32,11 @@ def bad_answers(directory, image):
         with server(mode, image) as (pid, _path):
             got = run('status', pid, '--timeout', '1', '--json')
             ok(got.error in words and got.status and not got.out and
-               got.seconds < 6, 'answer %s: %s' % (mode, ' or '.join(words)),
+               got.seconds < 15, 'answer %s: %s' % (mode, ' or '.join(words)),
                got)
             if mode not in ('reused', 'future', 'drip'):
                 got = run('report', pid, '--timeout', '0.5s', limited=True)
-                ok(got.status >= 1 and not got.out and got.seconds < 6 and
+                ok(got.status >= 1 and not got.out and got.seconds < 15 and
                    not HIDDEN.search(got.err.decode()) and
                    got.err.count(b'\n') == 1,
                    'answer %s: one clean line' % mode, got)
@@ -48,7 +48,7 @@ def bad_answers(directory, image):
             more = {'rate': ['4096'], 'snapshot': ['-o', image + '.never']}
             got = run(verb, pid, *more.get(verb, []), '--timeout', '1',
                       '--json', limited=True)
-            ok(got.error in words and got.seconds < 6, '%s of %s: %s' % (
+            ok(got.error in words and got.seconds < 15, '%s of %s: %s' % (
                 verb, mode, ' or '.join(words)), got)
     ok(not os.path.exists(image + '.never'), 'a bad snapshot is not kept')
 
@@ -73,8 +73,8 @@ def stopped_process(directory, image):
     with server('good', image) as (pid, _path):
         os.kill(pid, signal.SIGSTOP)
         os.waitpid(pid, os.WUNTRACED)
-        got = run('status', pid, '--json', '--timeout', 2)
-        ok(got.error == 'stopped' and got.seconds < 2, 'a stopped process',
+        got = run('status', pid, '--json', '--timeout', 30)
+        ok(got.error == 'stopped' and got.seconds < 15, 'a stopped process',
            got)
         os.kill(pid, signal.SIGCONT)
         ok(run('status', pid).status == 0, 'and continued')

@@ -51,6 +51,13 @@ def in_threads(threads, count, size):
     return keep.__code__.co_firstlineno + 4
 
 
+def touch():
+    """Use every page that the interpreter's pools have, and give them back:
+    which of them it uses next is no growth then."""
+    kept = [bytes(size) for size in range(8, 470, 16) for _ in range(700)]
+    return len(kept)
+
+
 def small_blocks(count):
     """How far the interpreter's own count of blocks moves while `count`
     small blocks come and go."""
@@ -77,5 +84,5 @@ def tracing(what):
     return tracemalloc.is_tracing()
 
 
-talk.serve(keep=keep, churn=churn, grow=grow, drop=drop, in_threads=in_threads,
+talk.serve(keep=keep, churn=churn, grow=grow, drop=drop, in_threads=in_threads, touch=touch,
            small_blocks=small_blocks, tracing=tracing)
