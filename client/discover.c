@@ -20,11 +20,13 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "injector/enter.h"
 
 #define ABSTRACT_MAX 64	/* candidates tried for one process */
+#define TRACED_NS 1000000000ull	/* longer is no attach of ours */
 
 /* ---- one address ---- */
 
@@ -356,6 +358,25 @@ static int connect_anywhere(struct search *s)
 
 /* ---- one process ---- */
 
+/* Another tool's attach stops a thread for some milliseconds only: look
+ * again before it is taken for a debugger. */
+static int look_past_attach(pid_t pid, uint64_t deadline_ns,
+			    struct pa_process *process)
+{
+	const struct timespec pause = { 0, 1000000 };
+	uint64_t end = pa_now_ns() + TRACED_NS;
+
+	if (end > deadline_ns)
+		end = deadline_ns;
+	for (;;) {
+		int err = pa_process_look(pid, process);
+
+		if (err || process->state != 't' || pa_now_ns() >= end)
+			return err;
+		nanosleep(&pause, NULL);
+	}
+}
+
 static int check_state(const struct pa_process *p, struct pa_diag *diag)
 {
 	switch (p->state) {
@@ -422,7 +443,7 @@ int pa_discover(pid_t pid, uint64_t deadline_ns, struct pa_wire *wire,
 	memset(wire, 0, sizeof *wire);
 	wire->fd = -1;
 	wire->deadline_ns = deadline_ns;
-	if (pa_process_look(pid, &wire->process))
+	if (look_past_attach(pid, deadline_ns, &wire->process))
 		return pa_fail(diag, PA_E_NO_PROCESS, "there is no process %d",
 			       (int)pid);
 	err = check_state(&wire->process, diag);
