@@ -28,6 +28,9 @@
 #define RATE_MAX (1ull << 40)
 #define SCRATCH_WAIT_MS 500
 #define RIVAL_PAUSE_NS 1000000
+/* For the end of a fork that is under way: the stub's thread, and ours. */
+#define FORK_WAIT_SHORT_NS 5000000ull
+#define FORK_WAIT_NS 200000000ull
 
 /* ---- how to find us ---- */
 
@@ -100,6 +103,19 @@ static void remove_file(const struct pa_options *o)
 		unlink(name);
 }
 
+/* What opens descriptors, out of the way of a fork: its child would keep those
+ * that nobody knows of yet. */
+static int map_directory(void)
+{
+	bool shut = pa_python_fork_shut(pa_clock_ns(CLOCK_MONOTONIC)
+					+ FORK_WAIT_SHORT_NS);
+	int error = pa_store_map_directory();
+
+	if (shut)
+		pa_python_fork_open();
+	return error;
+}
+
 EXPORT int64_t pa_start(uint32_t version, const struct pa_options *given)
 {
 	struct pa_directory *d;
@@ -115,11 +131,11 @@ EXPORT int64_t pa_start(uint32_t version, const struct pa_options *given)
 		return PA_E_SETUP_FAILED;
 	if (!pa_life_claim())
 		return PA_E_LOADING;
-	error = pa_store_map_directory();
+	error = pa_fork_init();
+	if (!error)
+		error = map_directory();
 	if (!error)
 		error = pa_threads_init();
-	if (!error)
-		error = pa_fork_init();
 	if (error) {
 		pa_life_reset();
 		return error;
@@ -238,6 +254,20 @@ static int pass_rivals(struct pa_text *why)
 	return PA_E_LOADING;
 }
 
+/* Before the hooks: nothing to undo in them if it fails. */
+static int open_server(struct pa_text *why)
+{
+	bool shut = pa_python_fork_shut(pa_clock_ns(CLOCK_MONOTONIC)
+					+ FORK_WAIT_NS);
+	int error;
+
+	fill_identity(pa_store_directory());
+	error = pa_server_open(why);
+	if (shut)
+		pa_python_fork_open();
+	return error;
+}
+
 static int start(struct pa_text *why)
 {
 	int error;
@@ -251,15 +281,14 @@ static int start(struct pa_text *why)
 	error = pa_store_start(options.memory_max);
 	if (error)
 		return error;
-	fill_identity(pa_store_directory());
+	error = open_server(why);
+	if (error)
+		return error;
 	pa_store_lock();
 	pa_store_set_rate_locked(options.rate);
 	pa_python_forget_locked();
 	pa_store_unlock();
-	/* before the hooks: nothing to undo in them if it fails */
-	error = pa_server_open(why);
-	if (!error)
-		error = hook_with_gil(why);
+	error = hook_with_gil(why);
 	if (error)
 		return error;
 	pa_hooks_confirm();

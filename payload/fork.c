@@ -67,7 +67,8 @@ static void after_fork_in_child(void)
 	uint8_t busy = busy_before;
 
 	/* first what others see: it still names the parent's socket */
-	stamp_child(pa_store_directory());
+	if (pa_store_directory())
+		stamp_child(pa_store_directory());
 	pa_store_lock_reset();
 	pa_life_reset();
 	pa_hooks_remove();

@@ -65,10 +65,17 @@ void pa_python_gil_release(void);
 void *pa_python_gil_lend(void);
 void pa_python_gil_return(void *lent);
 /*
- * Between these two calls, of the thread that forks, our thread is not put on
- * the interpreter's list of threads, whose lock the child could not get.
- * Waits for our thread, usually microseconds, a second at most; may give the
- * GIL up meanwhile.  No lock of ours held.
+ * Around what the child of a fork must not find half made: our thread on the
+ * interpreter's list of threads, whose lock the child could not get, or a
+ * descriptor that nobody in it knows of.  Own thread, or pa_start; not nested.
+ * False, and nothing is shut: the time was over before the forks were.
+ */
+bool pa_python_fork_shut(uint64_t deadline_ns);
+void pa_python_fork_open(void);
+/*
+ * The other side, of the thread that forks: nothing of that is begun between
+ * these two calls.  Waits for our thread, usually microseconds, a second at
+ * most; may give the GIL up meanwhile.  No lock of ours held.
  */
 void pa_python_fork_begins(void);
 void pa_python_fork_ended(void);

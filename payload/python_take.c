@@ -105,6 +105,20 @@ static int over(uint64_t deadline_ns, const int *cancel)
 		: 0;
 }
 
+/* Ours beside one other, and a fork would count it? */
+static bool only_other(void)
+{
+	bool shut, alone;
+
+	if (!pa_layout.fork_counts_threads)
+		return false;
+	shut = pa_python_fork_shut(now() + PAUSE_MAX);
+	alone = pa_process_alone();
+	if (shut)
+		pa_python_fork_open();
+	return alone;
+}
+
 /* Wait until the GIL may be had at once, or nearly. */
 static int watch(uint64_t deadline_ns, const int *cancel)
 {
@@ -119,7 +133,7 @@ static int watch(uint64_t deadline_ns, const int *cancel)
 		error = over(deadline_ns, cancel);
 		if (error)
 			return error;
-		alone = pa_layout.fork_counts_threads && pa_process_alone();
+		alone = only_other();
 		if (alone)
 			invite();
 		pa_futex_wait(&invitation, alone ? WISHED : NONE, pause);

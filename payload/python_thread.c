@@ -23,7 +23,7 @@
 
 /* Each side announces itself, then looks at the other's: one of two that meet
  * sees the other at least. */
-static int making;	/* 1: our thread makes or frees its state; a futex */
+static int making;	/* 1: our thread makes or frees something; a futex */
 static int forking;	/* threads between the handlers of a fork; a futex */
 
 static bool made;	/* own thread only */
@@ -43,8 +43,7 @@ static void set_making(int value)
 		pa_futex_wake(&making);
 }
 
-/* False: the time was over before the forks were. */
-static bool begin_making(uint64_t deadline_ns)
+bool pa_python_fork_shut(uint64_t deadline_ns)
 {
 	int forks;
 
@@ -60,15 +59,20 @@ static bool begin_making(uint64_t deadline_ns)
 	}
 }
 
+void pa_python_fork_open(void)
+{
+	set_making(0);
+}
+
 int pa_own_state_make(uint64_t deadline_ns)
 {
 	made = false;
 	if (!pa_layout.fork_locks_threads) {
-		if (!begin_making(deadline_ns))
+		if (!pa_python_fork_shut(deadline_ns))
 			return PA_E_GIL_TIMEOUT;
 		made = pa_python_calls.thread_new(
 			pa_python_calls.interpreter_main()) != NULL;
-		set_making(0);
+		pa_python_fork_open();
 		if (!made)
 			return PA_E_NO_MEMORY_LEFT;
 	}
