@@ -150,11 +150,21 @@ static bool may_stay(void)
 					  && pa_process_alone());
 }
 
+/* Tell it to leave; false where it cannot be woken. */
+static bool ask_to_leave(void)
+{
+	__atomic_store_n(&pa_life_leave, 1, __ATOMIC_SEQ_CST);
+	return pa_server_wake();
+}
+
 static void see_it_gone(uint64_t end)
 {
 	void *lent = NULL;
 
 	while (present() && pa_clock_ns(CLOCK_MONOTONIC) < end) {
+		/* another thread's fork, just over, may have called it back */
+		if (!__atomic_load_n(&pa_life_leave, __ATOMIC_SEQ_CST))
+			ask_to_leave();
 		if (!lent)
 			lent = pa_python_gil_lend();
 		pa_futex_wait(&pa_life_thread, PA_THREAD_PRESENT, 1000000);
@@ -169,8 +179,7 @@ void pa_life_send_away(void)
 	if (present()) {
 		if (may_stay())
 			return;
-		__atomic_store_n(&pa_life_leave, 1, __ATOMIC_SEQ_CST);
-		limit = pa_server_wake() ? LEAVE_MAX_NS : DEAF_MAX_NS;
+		limit = ask_to_leave() ? LEAVE_MAX_NS : DEAF_MAX_NS;
 		see_it_gone(pa_clock_ns(CLOCK_MONOTONIC) + limit);
 	}
 	wait_released(RELEASE_MAX_NS);
