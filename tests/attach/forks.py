@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: MIT
 """A fork gives an unhooked, working child, and the parent samples on."""
-from process import our_threads, require, require_equal, wait_until
+import os
+import shutil
+import subprocess
+import tempfile
+
+from process import TARGETS, our_threads, require, require_equal, wait_until
 
 
 def children_are_clean(context, target, times):
@@ -62,6 +67,35 @@ def attach_amid_forks(context):
             require_equal(warned, [], "warnings of os.fork()")
             context.note("%g: %d forks" % (busy, forks))
         require(attached >= 15, "only %d attaches of 30 worked" % attached)
+
+
+def library(context, directory):
+    """targets/slow_post.c, built; its path as the target sees it."""
+    compiler = os.environ.get("CC", "cc").split()
+    if not shutil.which(compiler[0]):
+        context.skip("no C compiler")
+    os.chmod(directory, 0o755)
+    path = os.path.join(directory, "slow_post.so")
+    subprocess.run(compiler + ["-shared", "-fPIC", "-o", path,
+                               os.path.join(TARGETS, "slow_post.c"), "-ldl"],
+                   check=True, timeout=60)
+    return path[len(context.row.root):]
+
+
+def fork_amid_our_locks(context):
+    """Our thread holds the interpreter's own locks a thousand times longer
+    than it does, and every fork waits for it: no child is without one."""
+    if context.row.minor >= 12:
+        context.skip("the interpreter itself takes that lock over a fork")
+    tool = context.tool
+    with tempfile.TemporaryDirectory(dir=context.row.inside("/tmp")) as directory, \
+            context.target("forking.py", user=["env", "LD_PRELOAD=" + library(
+                context, directory)]) as target:
+        target.send("storm", 2, 0)
+        for _ in range(20):
+            tool.attach(target, "--timeout", "20s", "--rate", "64KiB")
+            tool.detach(target)
+        context.note("%d forks" % target.answer(60)[0])
 
 
 def requests_between_forks(context):
@@ -132,5 +166,6 @@ def exec_ends_it(context):
         require(tool.still_served(target)["samples"]["taken"] > 300, "samples after exec")
 
 
-CASES = [fifty_forks, fork_warns_of_nothing, attach_amid_forks, requests_between_forks,
-         fork_beside_a_sleeper, other_ways_to_a_child, attach_to_a_child, exec_ends_it]
+CASES = [fifty_forks, fork_warns_of_nothing, attach_amid_forks, fork_amid_our_locks,
+         requests_between_forks, fork_beside_a_sleeper, other_ways_to_a_child,
+         attach_to_a_child, exec_ends_it]
