@@ -28,6 +28,9 @@ struct pa_regs {
 enum pa_call_kind {
 	PA_CALL_OTHER = 0,	/* not in the table: short, or not known */
 	PA_CALL_WAIT,		/* restarted exactly, by kernel or by us */
+	PA_CALL_PAUSE,		/* the same, but nothing but a signal ends it,
+				 * and one that comes just before it is issued
+				 * again does not */
 	PA_CALL_STREAM,		/* sockets, pipes: a timeout may start again */
 	PA_CALL_NEVER,		/* any stop ends it with EINTR */
 	PA_CALL_VFORK,		/* the thread cannot be stopped */
@@ -76,6 +79,7 @@ struct pa_block {
 	uint64_t wait_s, wait_ns;
 	uint64_t after_call;	/* where to go on if a handler ran while it
 				 * waited in vain, or 0: as without */
+	uint64_t ends_always;	/* do so also after one with SA_RESTART? */
 	uint64_t resume_a;	/* what the CPU needs to go on: arch file */
 	uint64_t resume_b;
 };

@@ -35,7 +35,7 @@ struct pa_call pa_arch_call(long number)
 		{ SYS_ppoll, { PA_CALL_WAIT, -1, false } },
 		{ SYS_select, { PA_CALL_WAIT, -1, false } },
 		{ SYS_pselect6, { PA_CALL_WAIT, -1, false } },
-		{ SYS_pause, { PA_CALL_WAIT, -1, false } },
+		{ SYS_pause, { PA_CALL_PAUSE, -1, false } },
 		{ SYS_rt_sigsuspend, { PA_CALL_WAIT, -1, false } },
 		{ SYS_wait4, { PA_CALL_WAIT, -1, false } },
 		{ SYS_waitid, { PA_CALL_WAIT, -1, false } },
@@ -356,7 +356,7 @@ const struct pa_arch pa_arch = {
 	.unwind_ra = DWARF_RIP,
 	.unwind_fp = DWARF_RBP,
 	.red_zone = RED_ZONE,
-	.stub_stack = 120,
+	.stub_stack = 120 + 200,
 	.libc_soname = "libc.so.6",
 	.loader_soname = "ld-linux-x86-64.so.2",
 };

@@ -103,3 +103,10 @@ bool pa_restart_ends_always(enum pa_restart restart,
 	return restart == PA_RESTART_BLOCK || restart == PA_RESTART_EINTR ||
 	       pa_arch_call_result(regs) == -ERESTARTNOHAND;
 }
+
+bool pa_restart_ends(enum pa_restart restart, const struct pa_regs *regs)
+{
+	return pa_restart_ends_always(restart, regs) ||
+	       (restart == PA_RESTART_REISSUE &&
+		pa_arch_call_result(regs) == -ERESTARTSYS);
+}

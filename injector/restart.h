@@ -47,5 +47,7 @@ bool pa_restart_is_due(enum pa_restart restart);
 /* Would any handler end it, also one with SA_RESTART? */
 bool pa_restart_ends_always(enum pa_restart restart,
 			    const struct pa_regs *regs);
+/* Would one without SA_RESTART? */
+bool pa_restart_ends(enum pa_restart restart, const struct pa_regs *regs);
 
 #endif /* PA_INJECTOR_RESTART_H */

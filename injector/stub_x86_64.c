@@ -35,9 +35,10 @@ CHECK(pa_block, signals_known, 400);
 CHECK(pa_block, wait_s, 408);
 CHECK(pa_block, wait_ns, 416);
 CHECK(pa_block, after_call, 424);
-CHECK(pa_block, resume_a, 432);
-CHECK(pa_block, resume_b, 440);
-_Static_assert(sizeof(struct pa_block) == 448, "block");
+CHECK(pa_block, ends_always, 432);
+CHECK(pa_block, resume_a, 440);
+CHECK(pa_block, resume_b, 448);
+_Static_assert(sizeof(struct pa_block) == 456, "block");
 CHECK(pa_scratch, handle, 8);
 CHECK(pa_scratch, start, 16);
 CHECK(pa_scratch, result, 24);
@@ -108,7 +109,7 @@ __asm__(
 "	movq	$1, (%r12)\n"
 "	mov	%rbx, %rsi\n"
 "	lea	1024(%r12), %rdi\n"
-"	mov	$56, %ecx\n"		/* sizeof(struct pa_block) / 8 */
+"	mov	$57, %ecx\n"		/* sizeof(struct pa_block) / 8 */
 "	rep movsq\n"
 "	lea	1024(%r12), %rbx\n"
 "	mov	8(%rbx), %rcx\n"
@@ -221,8 +222,45 @@ __asm__(
 "	.globl	pa_stub_waited\n"
 "	.hidden	pa_stub_waited\n"
 "pa_stub_waited:\n"
+	/* who came may have died with the mask handed back and no more */
+"	mov	432(%rbx), %rbp\n"	/* would a handler end the call? */
+"	cmp	$-4, %rax\n"
+"	je	91f\n"
+"	test	%rbp, %rbp\n"
+"	jnz	90f\n"
+"	cmp	%rbp, 424(%rbx)\n"
+"	je	90f\n"
+	/* rt_sigpending(): is there one without SA_RESTART? */
+"	sub	$40, %rsp\n"
+"	push	$0\n"
+"	mov	%rsp, %rdi\n"
+"	mov	$8, %esi\n"
+"	mov	$127, %eax\n"
+"	syscall\n"
+"	mov	392(%rbx), %r12\n"
+"	not	%r12\n"
+"	and	(%rsp), %r12\n"
+"81:	bsf	%r12, %rdi\n"
+"	jz	82f\n"
+"	lea	-1(%r12), %rax\n"
+"	and	%rax, %r12\n"
+	/* rt_sigaction(signal, NULL, action) */
+"	inc	%edi\n"
+"	xor	%esi, %esi\n"
+"	lea	8(%rsp), %rdx\n"
+"	mov	%rsi, (%rdx)\n"
+"	mov	$8, %r10d\n"
+"	mov	$13, %eax\n"
+"	syscall\n"
+"	cmpq	$1, 8(%rsp)\n"		/* SIG_DFL, SIG_IGN */
+"	jbe	81b\n"
+"	testl	$0x10000000, 16(%rsp)\n"
+"	jnz	81b\n"
+"	inc	%ebp\n"
+"	jmp	81b\n"
+"82:	add	$48, %rsp\n"
 	/* nobody came: ppoll(NULL, 0, {0, 0}, own mask) runs the handlers */
-"	push	$0\n	push	$0\n"
+"90:	push	$0\n	push	$0\n"
 "	mov	%rsp, %rdx\n"
 "	lea	392(%rbx), %r10\n"
 "	xor	%edi, %edi\n"
@@ -231,26 +269,42 @@ __asm__(
 "	mov	$271, %eax\n"
 "	syscall\n"
 "	add	$16, %rsp\n"
-"	mov	424(%rbx), %rdx\n"
 "	cmp	$-4, %rax\n"
 "	jne	92f\n"
-"	test	%rdx, %rdx\n"
+"91:	test	%rbp, %rbp\n"
 "	jz	92f\n"
-"	mov	%rax, 432(%rbx)\n"
-"	mov	%rdx, 440(%rbx)\n"
+"	mov	424(%rbx), %rdx\n"
+"	movq	$-4, 440(%rbx)\n"
+"	mov	%rdx, 448(%rbx)\n"
+	/* a handler that runs from here on shows below the red zone, where the
+	 * kernel puts the end of the vector state, which is never 0 */
+"92:	lea	-200(%rsp), %rdi\n"
+"	mov	$9, %ecx\n"
+"	xor	%eax, %eax\n"
+"	rep stosq\n"
 	/* rt_sigprocmask(SIG_SETMASK, own, NULL) */
-"92:	mov	$2, %edi\n"
+"	mov	$2, %edi\n"
 "	lea	392(%rbx), %rsi\n"
 "	xor	%edx, %edx\n"
 "	mov	$8, %r10d\n"
 "	mov	$14, %eax\n"
 "	syscall\n"
-"	pop	%r15\n	pop	%r14\n	pop	%r13\n	pop	%r12\n"
+"	xor	%eax, %eax\n"
+"	cmp	%rax, 432(%rbx)\n"
+"	je	93f\n"
+"	lea	-200(%rsp), %rdi\n"
+"	mov	$9, %ecx\n"
+"	repe scasq\n"
+"	je	93f\n"
+"	mov	424(%rbx), %rdx\n"
+"	movq	$-4, 440(%rbx)\n"
+"	mov	%rdx, 448(%rbx)\n"
+"93:	pop	%r15\n	pop	%r14\n	pop	%r13\n	pop	%r12\n"
 "	pop	%r11\n	pop	%r10\n	pop	%r9\n	pop	%r8\n"
 "	pop	%rbp\n	pop	%rdi\n	pop	%rsi\n	pop	%rdx\n"
 "	pop	%rcx\n	pop	%rbx\n"
 "	popfq\n"
-"	lea	432(%rsp), %rsp\n"
+"	lea	440(%rsp), %rsp\n"
 "	pop	%rax\n"
 "	ret	$128\n"
 ".Lpa_stub_end:\n"

@@ -33,8 +33,7 @@
 #define RESUME_NS_MAX 200000000ull
 /* Who is killed meanwhile costs the target this long a pause: threads that
  * wait for the same lock may have to wait for the one that was stopped.  Who
- * comes later than that leaves it to the stub, which cannot know whether a
- * handler had SA_RESTART. */
+ * comes later than that leaves it to the stub. */
 #define STUB_WAIT_NS 60000000ull
 #define TRACER_STACK (256u << 10)
 
@@ -65,6 +64,8 @@ static unsigned rank_call(const struct pa_proc_syscall *s)
 	switch (call.kind) {
 	case PA_CALL_WAIT:
 		return RANK_WAITING;
+	case PA_CALL_PAUSE:
+		return RANK_EINTR;
 	case PA_CALL_STREAM:
 		return RANK_STREAM;
 	case PA_CALL_NEVER:
@@ -202,27 +203,46 @@ static void wait_for_child(bool spin)
 	sigtimedwait(&set, NULL, &limit);
 }
 
+enum pa_report pa_threads_report(pid_t tid, int *signal)
+{
+	siginfo_t info = { 0 };
+
+	if (waitid(P_PID, (id_t)tid, &info, __WALL | WSTOPPED | WEXITED |
+		   WNOHANG | WNOWAIT))
+		return errno == EINTR ? PA_REPORT_NONE : PA_REPORT_GONE;
+	if (!info.si_pid)
+		return PA_REPORT_NONE;
+	if (info.si_code != CLD_TRAPPED && info.si_code != CLD_STOPPED)
+		return PA_REPORT_GONE;
+	*signal = info.si_status & 0xff;
+	if (info.si_status >> 8 != PTRACE_EVENT_STOP)
+		return PA_REPORT_SIGNAL;
+	return *signal == SIGTRAP ? PA_REPORT_STOP : PA_REPORT_GROUP_STOP;
+}
+
 /* One report of the tracee: true if it is the stop that was asked for. */
-static bool is_stop(struct pa_attempt *a, int status, bool *over)
+static bool is_stop(struct pa_attempt *a, enum pa_report report, int signal,
+		    bool *over)
 {
 	*over = true;
-	if (!WIFSTOPPED(status)) {
-		a->outcome = PA_ATTEMPT_GONE;
-		return false;
-	}
-	if (status >> 16 == PTRACE_EVENT_STOP) {
-		if (WSTOPSIG(status) == SIGTRAP)
-			return true;
+	switch (report) {
+	case PA_REPORT_STOP:
+		return true;
+	case PA_REPORT_GROUP_STOP:
 		ptrace(PTRACE_DETACH, a->tid, NULL, NULL);
 		a->outcome = PA_ATTEMPT_STOPPED;
 		return false;
+	case PA_REPORT_SIGNAL:
+		/* on its way: pass it on and wait for our stop */
+		*over = ptrace(PTRACE_CONT, a->tid, NULL,
+			       (void *)(long)signal) != 0;
+		if (*over)
+			failed_step(a, "PTRACE_CONT");
+		return false;
+	default:
+		a->outcome = PA_ATTEMPT_GONE;
+		return false;
 	}
-	/* a signal on its way: pass it on and wait for our stop */
-	*over = ptrace(PTRACE_CONT, a->tid, NULL,
-		       (void *)(long)WSTOPSIG(status)) != 0;
-	if (*over)
-		failed_step(a, "PTRACE_CONT");
-	return false;
 }
 
 /* Has it left its call, and only waits for a CPU?  To give up then would let
@@ -246,16 +266,12 @@ static bool interrupt(struct pa_attempt *a)
 	}
 	pa_fault_point(PA_FAULT_INTERRUPTED);
 	for (;;) {
-		int status;
+		int signal = 0;
 		bool over;
-		pid_t who = waitpid(a->tid, &status, __WALL | WNOHANG);
+		enum pa_report report = pa_threads_report(a->tid, &signal);
 
-		if (who < 0 && errno != EINTR) {
-			a->outcome = PA_ATTEMPT_GONE;
-			return false;
-		}
-		if (who > 0) {
-			if (is_stop(a, status, &over))
+		if (report != PA_REPORT_NONE) {
+			if (is_stop(a, report, signal, &over))
 				return true;
 			if (over)
 				return false;
@@ -356,7 +372,10 @@ static uint64_t prepare(struct pa_attempt *a, enum pa_restart restart,
 	if (a->waits) {
 		pa_restart_let_go(restart, &a->regs);
 		block->wait_ns = STUB_WAIT_NS;
-		if (pa_restart_ends_always(restart, &a->regs))
+		block->ends_always = pa_restart_ends_always(restart, &a->regs);
+		/* to tell the two apart takes calls that a filter may forbid */
+		if (block->ends_always ||
+		    (!a->filtered && pa_restart_ends(restart, &a->regs)))
 			block->after_call = pa_arch_pc(regs);
 	}
 	fill_signals(a, block);
@@ -411,11 +430,13 @@ static bool filters_forbid(struct pa_attempt *a)
 {
 	struct pa_proc_status status;
 
+	a->filtered = true;
 	if (!a->judge_filters)
 		return false;
 	/* each thread has its own, so the process's first one tells nothing */
 	if (pa_proc_reread_status(a->status, &status))
 		return true;
+	a->filtered = status.seccomp != 0;
 	if (status.seccomp == 1)
 		a->what = "anything in one of its threads (strict mode)";
 	return status.seccomp == 1 || (status.seccomp &&

@@ -67,6 +67,7 @@ struct pa_attempt {
 	bool stopped;			/* the thread was stopped */
 	uint64_t stopped_ns;		/* upper bound of how long */
 	int status;			/* its status file, -1: not open */
+	bool filtered;			/* a seccomp filter is over it, perhaps */
 	/* if judged */
 	enum pa_seccomp filters;
 	struct pa_seccomp_others others;
@@ -75,6 +76,20 @@ struct pa_attempt {
 	struct pa_regs regs;
 	uint64_t signals;		/* address of the mask in the block */
 };
+
+/*
+ * What the kernel tells of a thread that the caller traces.  The report is
+ * left where it is: the kernel would forget the signal of a thread whose
+ * tracer takes the report and then dies.
+ */
+enum pa_report {
+	PA_REPORT_NONE = 0,	/* it runs */
+	PA_REPORT_STOP,		/* the stop that was asked for */
+	PA_REPORT_GROUP_STOP,	/* job control has stopped it */
+	PA_REPORT_SIGNAL,	/* *signal is to be passed on to it */
+	PA_REPORT_GONE,		/* it has ended, or is not traced by us */
+};
+enum pa_report pa_threads_report(pid_t tid, int *signal);
 
 /* Make one attempt; bounded by 0.1 s, or 2 s where the thread has to wait for
  * a CPU.  The caller has blocked signals. */

@@ -8,15 +8,16 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/ptrace.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "injector/arch.h"
 #include "injector/restart.h"
+#include "injector/threads.h"
 
 #define THREADS_MAX 4096
 #define STOP_NS_MAX 100000000ull
@@ -90,21 +91,14 @@ static int seize_new(struct world *w)
 /* Look whether a thread has stopped; signals are passed on. */
 static void look_at(struct one *one)
 {
-	int status;
-	pid_t who = waitpid(one->tid, &status, __WALL | WNOHANG);
+	int signal = 0;
+	enum pa_report report = pa_threads_report(one->tid, &signal);
 
-	if (!who)
-		return;
-	if (who < 0 || !WIFSTOPPED(status)) {
-		one->stopped = true;	/* it has ended */
-		return;
-	}
-	if (status >> 16 == PTRACE_EVENT_STOP) {
-		one->stopped = true;
-		one->plain = WSTOPSIG(status) == SIGTRAP;
-		return;
-	}
-	ptrace(PTRACE_CONT, one->tid, NULL, (void *)(long)WSTOPSIG(status));
+	if (report == PA_REPORT_SIGNAL)
+		ptrace(PTRACE_CONT, one->tid, NULL, (void *)(long)signal);
+	else if (report != PA_REPORT_NONE)
+		one->stopped = true;	/* or it has ended */
+	one->plain = report == PA_REPORT_STOP;
 }
 
 static bool wait_all(struct world *w, uint64_t limit_ns)
@@ -146,6 +140,9 @@ static void let_go(const struct world *w, const struct one *one)
 {
 	struct pa_regs regs;
 
+	/* what it stops for by now is not known: a signal would be lost */
+	if (!one->stopped)
+		return;
 	if (one->plain && !pa_arch_get_regs(one->tid, &regs) &&
 	    pa_restart_let_go(pa_restart_decide(w->memory, w->dir, one->tid,
 						&regs, false), &regs))

@@ -13,7 +13,7 @@ KINDS = [("many.py",), ("locked.py",), ("alone.py", "cpu"), ("alone.py", "server
          ("alone.py", "storm"), ("locked.py", "python"), ("alone.py", "gevent")]
 SHARE = {"many.py": 3}	# of the kills, against 1 for each other kind
 FRESH = 25		# kills before a new target takes over
-STEPS = {"ptrace": 8, "pwrite": 3, "waitpid": 6, "process_vm_readv": 30, "openat": 30,
+STEPS = {"ptrace": 8, "pwrite": 3, "waitid": 6, "process_vm_readv": 30, "openat": 30,
          "sendfile": 1, "unlinkat": 1, "nanosleep": 4}
 
 

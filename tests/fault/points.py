@@ -79,7 +79,7 @@ def tool_points(context):
     runs = 0
     with fault_target(context, "many.py") as target:
         counts = tool_counts(context, faults, target)
-        for needed in ("ptrace", "pwrite", "waitpid", "process_vm_readv", "openat"):
+        for needed in ("ptrace", "pwrite", "waitid", "process_vm_readv", "openat"):
             require(counts[needed] > 1, "the wrapped tool does not call " + needed, counts)
     for name, count in sorted(counts.items()):
         with fault_target(context, "many.py") as target:

@@ -19,7 +19,7 @@ from process import (Failure, Skip, our_threads, proc_status, require, require_e
                      wait_until)
 
 # Calls of the tool at which it is frozen.
-STEPS = ("ptrace", "pwrite", "waitpid", "openat", "process_vm_readv", "sendfile", "unlinkat",
+STEPS = ("ptrace", "pwrite", "waitid", "openat", "process_vm_readv", "sendfile", "unlinkat",
          "nanosleep")
 ENDED = ("exited", "no-such-process", "zombie", "pid-reused", "not-attached")
 # Who asks at a bad moment may be told to come again.
@@ -419,6 +419,24 @@ def traced_at_last(context):
         after_fault(context, target, plain)
 
 
-CASES = [stopped_at_last, traced_at_last, target_exits, target_executes, target_forks,
+def signal_survives(context):
+    """The tool dies while it holds a thread that is about to take a signal."""
+    faults = Faults(context)
+    with fault_target(context, "racing.py") as target:
+        plain = target.ask("allocators")
+        for sent, death in enumerate(("waitid:1:before", "waitid:1:after", "ptrace:3:before",
+                                      "ptrace:3:after"), 1):
+            # not yet interrupted: the signal is what it stops for
+            with frozen(context, faults, target, death + ",ptrace:2",
+                        env={"PA_FAULT_THREAD": str(target.pid)}) as tool:
+                target.process.send_signal(signal.SIGUSR1)
+                wait_until(lambda: state(target.pid) == "t", 10, "the thread to stop")
+                require_equal(tool.go_on().returncode, -9, "the tool's end at " + death)
+            wait_until(lambda: target.ask("caught") == sent, 5, "the signal, after " + death)
+            after_fault(context, target)
+        works_again(context, target, plain, None)
+
+
+CASES = [signal_survives, stopped_at_last, traced_at_last, target_exits, target_executes, target_forks,
          target_is_killed, target_is_stopped, strace_comes, gdb_comes, second_injector,
          pid_is_used_again]

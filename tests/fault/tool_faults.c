@@ -5,7 +5,7 @@
  * nothing changes that a target could see, so that dying before and after
  * each stands for dying at any instant.  Never installed.
  *
- * PA_FAULT=FUNCTION:N:before|after|stop|ERRNO
+ * PA_FAULT=FUNCTION:N:before|after|stop|ERRNO[,and a second one]
  *                                          at the Nth call (0: every call)
  *                                          die, stop until SIGCONT comes, or
  *                                          fail with that number
@@ -26,6 +26,7 @@
 #include <sys/statvfs.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "injector/safepoint.h"
@@ -33,20 +34,23 @@
 
 static const char *const names[] = {
 	"ptrace", "openat", "open", "pwrite", "write", "sendfile", "fchmod",
-	"fchown", "unlinkat", "waitpid", "syscall", "pthread_create",
+	"fchown", "unlinkat", "waitid", "syscall", "pthread_create",
 	"getrandom", "fstat", "fstatvfs", "nanosleep", "process_vm_readv",
 };
 
 enum function {
 	F_PTRACE, F_OPENAT, F_OPEN, F_PWRITE, F_WRITE, F_SENDFILE, F_FCHMOD,
-	F_FCHOWN, F_UNLINKAT, F_WAITPID, F_SYSCALL, F_PTHREAD_CREATE,
+	F_FCHOWN, F_UNLINKAT, F_WAITID, F_SYSCALL, F_PTHREAD_CREATE,
 	F_GETRANDOM, F_FSTAT, F_FSTATVFS, F_NANOSLEEP, F_READV, F_COUNT,
 };
 
 static unsigned counts[F_COUNT];
-static int function = -1, error;
-static unsigned nth;
-static char how;	/* 'b'efore, 'a'fter, 's'top, 'e'rror */
+
+static struct wish {
+	int function, error;
+	unsigned nth;
+	char how;	/* 'b'efore, 'a'fter, 's'top, 'e'rror */
+} wishes[2] = { { .function = -1 }, { .function = -1 } };
 
 static void write_counts(void)
 {
@@ -59,19 +63,31 @@ static void write_counts(void)
 		fclose(out);
 }
 
-__attribute__((constructor)) static void read_wish(void)
+static void read_wish(struct wish *wish, const char *text)
 {
-	const char *wish = getenv("PA_FAULT");
 	char name[32], mode[16];
 
-	atexit(write_counts);
-	if (!wish || sscanf(wish, "%31[a-z_]:%u:%15s", name, &nth, mode) != 3)
+	if (sscanf(text, "%31[a-z_]:%u:%15[a-z0-9]", name, &wish->nth,
+		   mode) != 3)
 		return;
 	for (int i = 0; i < F_COUNT; i++)
 		if (!strcmp(name, names[i]))
-			function = i;
-	error = atoi(mode);
-	how = error ? 'e' : mode[0];
+			wish->function = i;
+	wish->error = atoi(mode);
+	wish->how = wish->error ? 'e' : mode[0];
+}
+
+__attribute__((constructor)) static void read_wishes(void)
+{
+	const char *text = getenv("PA_FAULT");
+
+	atexit(write_counts);
+	if (!text)
+		return;
+	read_wish(&wishes[0], text);
+	text = strchr(text, ',');
+	if (text)
+		read_wish(&wishes[1], text + 1);
 }
 
 static void die(void)
@@ -81,19 +97,27 @@ static void die(void)
 		pause();
 }
 
-/* True if this call is the one that was named. */
-static bool is_it(enum function f)
+/* What is wished of this call once it begins; NULL: nothing more. */
+static const struct wish *wish_of(enum function f)
 {
 	unsigned n = __atomic_add_fetch(&counts[f], 1, __ATOMIC_RELAXED);
+	const struct wish *left = NULL;
 
-	if ((int)f != function || (nth && n != nth))
-		return false;
-	if (how == 'b')
-		die();
-	if (how == 's')
-		return raise(SIGSTOP), false;
-	errno = error;
-	return true;
+	for (int i = 0; i < 2; i++) {
+		const struct wish *w = &wishes[i];
+
+		if ((int)f != w->function || (w->nth && n != w->nth))
+			continue;
+		if (w->how == 'b')
+			die();
+		if (w->how == 's')
+			raise(SIGSTOP);
+		else
+			left = w;
+	}
+	if (left)
+		errno = left->error;
+	return left;
 }
 
 #define WRAP(id, type, name, parameters, arguments)			\
@@ -101,11 +125,11 @@ static bool is_it(enum function f)
 	type __wrap_##name parameters;					\
 	type __wrap_##name parameters					\
 	{								\
-		bool it = is_it(id);					\
-		type result = it && how == 'e' ? (type)-1		\
+		const struct wish *w = wish_of(id);			\
+		type result = w && w->how == 'e' ? (type)-1		\
 			: __real_##name arguments;			\
 									\
-		if (it && how == 'a')					\
+		if (w && w->how == 'a')					\
 			die();						\
 		return result;						\
 	}
@@ -127,7 +151,8 @@ WRAP(F_SENDFILE, ssize_t, sendfile, (int o, int i, off_t *a, size_t n),
 WRAP(F_FCHMOD, int, fchmod, (int d, mode_t m), (d, m))
 WRAP(F_FCHOWN, int, fchown, (int d, uid_t u, gid_t g), (d, u, g))
 WRAP(F_UNLINKAT, int, unlinkat, (int d, const char *n, int f), (d, n, f))
-WRAP(F_WAITPID, pid_t, waitpid, (pid_t p, int *s, int o), (p, s, o))
+WRAP(F_WAITID, int, waitid, (idtype_t t, id_t p, siginfo_t *s, int o),
+     (t, p, s, o))
 WRAP(F_GETRANDOM, ssize_t, getrandom, (void *b, size_t n, unsigned f), (b, n, f))
 WRAP(F_FSTAT, int, fstat, (int d, struct stat *s), (d, s))
 WRAP(F_FSTATVFS, int, fstatvfs, (int d, struct statvfs *s), (d, s))
@@ -144,11 +169,11 @@ int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *a, routine r,
 int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *a, routine r,
 			  void *x)
 {
-	bool it = is_it(F_PTHREAD_CREATE);
-	int result = it && how == 'e' ? error
+	const struct wish *w = wish_of(F_PTHREAD_CREATE);
+	int result = w && w->how == 'e' ? w->error
 		: __real_pthread_create(t, a, r, x);
 
-	if (it && how == 'a')
+	if (w && w->how == 'a')
 		die();
 	return result;
 }

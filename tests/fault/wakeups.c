@@ -4,6 +4,10 @@
  * one thread for each that sends the signals: only while the other is seen to
  * wait, and never a second one before the first was answered.  So each must
  * end exactly one call.  Made from C, without the GIL.
+ *
+ * But for one moment, which is the kernel's: a call that a stop has ended is
+ * issued again from user space, and a signal that comes just before that runs
+ * its handler there.  SIGSTOP and SIGCONT do the same.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,13 +22,14 @@
 #include <sys/select.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #define KINDS 16
 #define LOST_NS 3000000000ll
 
 struct pa_wakeups {
-	uint64_t sent, handled, ended, lost, wrong, restarted;
+	uint64_t sent, handled, ended, lost, wrong, restarted, between;
 	int32_t tid, last_errno;
 };
 
@@ -158,15 +163,32 @@ const char *pa_wakeups_name(int i)
 	return i < COUNT ? kinds[i].name : NULL;
 }
 
-static void count(int number)
+/* Was the thread about to issue its call again? */
+static int is_between(int i, const greg_t *regs)
+{
+	const unsigned char *code = (const unsigned char *)regs[REG_RIP];
+
+	return !kinds[i].restart &&
+	       (regs[REG_RAX] == kinds[i].number ||
+		regs[REG_RAX] == SYS_restart_syscall) &&
+	       code[0] == 0x0f && code[1] == 0x05;
+}
+
+static void count(int number, siginfo_t *info, void *context)
 {
 	int tid = (int)syscall(SYS_gettid), error = errno;
+	const ucontext_t *interrupted = context;
 
 	(void)number;
-	for (int i = 0; i < COUNT; i++)
-		if (pa_wakeups[i].tid == tid)
-			__atomic_add_fetch(&pa_wakeups[i].handled, 1,
-					   __ATOMIC_SEQ_CST);
+	(void)info;
+	for (int i = 0; i < COUNT; i++) {
+		if (pa_wakeups[i].tid != tid)
+			continue;
+		pa_wakeups[i].between += is_between(
+			i, interrupted->uc_mcontext.gregs);
+		__atomic_add_fetch(&pa_wakeups[i].handled, 1,
+				   __ATOMIC_SEQ_CST);
+	}
 	errno = error;
 }
 
@@ -175,11 +197,12 @@ int pa_wakeups_prepare(void)
 	struct sigaction act;
 
 	memset(&act, 0, sizeof act);
-	act.sa_handler = count;
+	act.sa_sigaction = count;
+	act.sa_flags = SA_SIGINFO;
 	if (pipe(silent) || sem_init(&never, 0, 0) ||
 	    sigaction(SIGUSR1, &act, NULL))
 		return -1;
-	act.sa_flags = SA_RESTART;
+	act.sa_flags = SA_SIGINFO | SA_RESTART;
 	epoll_none = epoll_create1(0);
 	return sigaction(SIGUSR2, &act, NULL);
 }
@@ -265,6 +288,7 @@ static void send_one(int i, volatile int *stop)
 {
 	struct pa_wakeups *w = &pa_wakeups[i];
 	uint64_t handled = w->handled + 1, ended = w->ended + 1;
+	uint64_t between = w->between;
 	int number = kinds[i].restart ? SIGUSR2 : SIGUSR1;
 
 	w->sent++;
@@ -277,7 +301,8 @@ static void send_one(int i, volatile int *stop)
 			< ended;
 		return;
 	}
-	while (!reaches(&w->ended, ended, stop) && !*stop) {
+	while (w->between == between && !reaches(&w->ended, ended, stop) &&
+	       !*stop) {
 		w->lost++;
 		syscall(SYS_tgkill, getpid(), w->tid, number);
 	}

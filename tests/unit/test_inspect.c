@@ -108,6 +108,7 @@ static void test_calls(void **state)
 	assert_int_equal(pa_arch_call(SYS_io_uring_enter).kind, PA_CALL_NEVER);
 	assert_int_equal(pa_arch_call(SYS_epoll_pwait).timeout, 3);
 	assert_true(pa_arch_call(SYS_epoll_pwait).recomputed);
+	assert_int_equal(pa_arch_call(SYS_pause).kind, PA_CALL_PAUSE);
 	assert_int_equal(pa_arch_call(SYS_recvfrom).kind, PA_CALL_STREAM);
 	assert_int_equal(pa_arch_call(SYS_getpid).kind, PA_CALL_OTHER);
 	assert_int_equal(pa_arch_call(-1).kind, PA_CALL_OTHER);

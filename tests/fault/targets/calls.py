@@ -11,7 +11,8 @@ import talk
 class Result(ctypes.Structure):
     _fields_ = [("calls", ctypes.c_uint64), ("wrong", ctypes.c_uint64),
                 ("interrupted", ctypes.c_uint64), ("early", ctypes.c_uint64),
-                ("latest_ns", ctypes.c_int64), ("tid", ctypes.c_int32),
+                ("latest_ns", ctypes.c_int64), ("early_ns", ctypes.c_int64),
+                ("behind_ns", ctypes.c_int64), ("tid", ctypes.c_int32),
                 ("last_errno", ctypes.c_int32)]
 
 

@@ -2,12 +2,14 @@
 """The main thread waits, to be stopped; another one obeys, and ends, forks
 or replaces the process at once when it is told to."""
 import os
+import signal
 import sys
 import threading
 
 import talk
 
 CHILDREN = []
+CAUGHT = []
 
 
 def leave(status):
@@ -37,9 +39,11 @@ def forked():
 
 
 def obey():
-    talk.serve(leave=leave, execute=execute, fork=fork, forked=forked)
+    talk.serve(leave=leave, execute=execute, fork=fork, forked=forked,
+               caught=lambda: len(CAUGHT))
     os._exit(0)
 
 
+signal.signal(signal.SIGUSR1, lambda number, frame: CAUGHT.append(number))
 threading.Thread(target=obey).start()
 threading.Event().wait()

@@ -10,7 +10,7 @@ import talk
 
 class Result(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in (
-        "sent", "handled", "ended", "lost", "wrong", "restarted")] + [
+        "sent", "handled", "ended", "lost", "wrong", "restarted", "between")] + [
             ("tid", ctypes.c_int32), ("last_errno", ctypes.c_int32)]
 
 
