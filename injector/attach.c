@@ -417,7 +417,7 @@ static int place_payload(struct pa_session *s)
 }
 
 /* Until when to look for a safe point: if there is another way, half of the
- * time that is left. */
+ * time that is left, or until stacks make no sense. */
 static uint64_t search_deadline(struct pa_session *s)
 {
 	uint64_t end = s->block.options.deadline_ns, now = pa_session_now();

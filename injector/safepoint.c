@@ -323,6 +323,7 @@ static const char *walk_frame(struct pa_safepoint *safe, struct walk *w,
 		return "a thread is inside a signal handler";
 	if (result == PA_UNWIND_UNKNOWN) {
 		reason = step_untabled(safe, w, m, first);
+		safe->lost = reason != NULL;
 		if (reason)
 			return reason;
 	}
@@ -371,7 +372,7 @@ bool pa_safepoint_check(struct pa_safepoint *safe, const struct pa_regs *regs,
 			unsigned below)
 {
 	safe->reason = NULL;
-	safe->stale = false;
+	safe->stale = safe->lost = false;
 	safe->caller = NULL;
 	safe->frames = 0;
 	if (!pa_arch_is_native(regs))

@@ -40,6 +40,7 @@ struct pa_safepoint {
 	/* what the last check found */
 	const char *reason;	/* against a safe point; a static string */
 	bool stale;		/* maps seem to have changed since */
+	bool lost;		/* the stack could not be followed */
 	struct pa_module *caller;	/* innermost code outside of libc */
 	unsigned frames;
 };

@@ -18,6 +18,8 @@
 #define PAUSE_MAX_NS 250000000ull
 #define DENIALS_MAX 3	/* refusals without a tracer to be seen */
 #define STUCK_MAX 20	/* threads that do not stop, before we believe it */
+#define LOST_MAX 16	/* stacks that we cannot follow, in a row, where there
+			 * is another way: greenlets are made of such */
 
 struct search {
 	struct pa_session *session;
@@ -25,7 +27,8 @@ struct search {
 	/* threads tried since all were tried last */
 	pid_t tried[PA_CANDIDATES_MAX];
 	size_t tried_count;
-	unsigned stops, stuck, denials;
+	unsigned stops, stuck, denials, lost;
+	bool other_way;	/* than a safe point */
 	int filters;	/* threads with as many are not tried; 0: none yet */
 	char reason[128];
 };
@@ -130,6 +133,8 @@ static int judge(struct search *s, const struct pa_attempt *a)
 	}
 	if (a->reason)
 		snprintf(s->reason, sizeof s->reason, "%s", a->reason);
+	s->lost = a->outcome == PA_ATTEMPT_UNSAFE && session->safe->lost ?
+		s->lost + 1 : 0;
 	switch (a->outcome) {
 	case PA_ATTEMPT_COMMITTED:
 		return 0;
@@ -179,7 +184,8 @@ static int pause_between(struct search *s, const struct pa_attempt *a)
 	if (error)
 		return error;
 	if (now >= s->deadline_ns || s->stops >= STOPS_MAX ||
-	    (!s->stops && s->stuck >= STUCK_MAX))
+	    (!s->stops && s->stuck >= STUCK_MAX) ||
+	    (s->other_way && s->lost >= LOST_MAX))
 		return give_up(s);
 	/* libraries were loaded since, or another program was executed */
 	if (a->outcome == PA_ATTEMPT_UNSAFE && session->safe->stale) {
@@ -242,6 +248,7 @@ int pa_session_commit(struct pa_session *session, uint64_t deadline_ns)
 		.session = session,
 		.deadline_ns = deadline_ns,
 		.pause_ns = PAUSE_FIRST_NS,
+		.other_way = deadline_ns < session->block.options.deadline_ns,
 	};
 	int error = search(&s);
 

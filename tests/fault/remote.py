@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The interpreter's own way in (remote debugging, Python 3.14 and later):
 asked for, as a fallback, disabled, and where no thread ever takes it."""
+import json
 import os
 import tempfile
 
 from fault_context import Faults, after_fault, fault_target
 from process import require, require_equal, wait_until
+from wider import wheel
 
 ALWAYS = {"PA_FAULT_UNSAFE": "1000000"}
 
@@ -125,5 +127,27 @@ def left_by_a_kill(context):
         require_equal(target.ask("wrong"), [], "wrong results")
 
 
-CASES = [refused_by_the_loader, asked_for, when_no_safe_point, disabled, nobody_comes,
+def greenlets(context):
+    """Stacks that are put together of several: no safe point at most stops.
+    The interpreter is asked after some, not when half of the time is over."""
+    if not new_enough(context):
+        context.skip("remote debugging came with 3.14")
+    faults = Faults(context)
+    env = {"PYTHONPATH": wheel(context, "gevent")}
+    asked = 0
+    with fault_target(context, "alone.py", "gevent", env=env) as target:
+        plain = target.ask("allocators")
+        for _ in range(4):
+            done = faults.run(target, timeout="20s")
+            require_equal(done.returncode, 0, "attach: %s" % done.stderr)
+            answer = json.loads(done.stdout.decode())
+            asked += answer["method"] == "remote-exec"
+            # half of 20 s is more than 40
+            require(answer["stops"] < 40, "stops before it was asked", answer)
+            require(after_fault(context, target, plain), "it was attached")
+        require_equal(target.ask("wrong"), [], "wrong results")
+    context.note("asked %d times in 4" % asked)
+
+
+CASES = [greenlets, refused_by_the_loader, asked_for, when_no_safe_point, disabled, nobody_comes,
          left_by_a_kill]
