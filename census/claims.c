@@ -106,6 +106,11 @@ void pa_claims_note(struct pa_claims *claims, const struct pa_types *types,
 	case PA_SHAPE_NDARRAY:
 		add_field(&s, PA_NDARRAY_DATA);
 		break;
+	case PA_SHAPE_DATA:
+		for (size_t at = PA_OB_BODY; at < types->type[type].basicsize &&
+		     at < PA_DATA_MOST; at += 8)
+			add_field(&s, at);
+		break;
 	case PA_SHAPE_TYPE:
 		/* keys that the instances of a class share */
 		if (PA_TP_FLAGS + 8 <= s.room &&

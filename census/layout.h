@@ -28,6 +28,7 @@ enum {
 	PA_BYTEARRAY_BYTES = 32,
 	PA_ARRAY_ITEMS = 24,
 	PA_NDARRAY_DATA = 16,
+	PA_DATA_MOST = 256,	/* of an object whose buffers are data */
 	PA_DEQUE_LEFT_INDEX = 40, PA_DEQUE_RIGHT_INDEX = 48,
 	PA_DEQUE_ITEMS = 64,	/* in a block, behind its first link */
 	PA_DEQUE_NEXT = 520,	/* the last one, in a block */
@@ -64,7 +65,11 @@ struct pa_layout {
 	bool values_prefix;	/* a head in front of values, not behind */
 	bool inline_values;	/* of instances, where their type says so */
 	bool tagged_words;	/* frames keep flags in the lowest bits */
+	bool kept_links;	/* what is kept for reuse is linked by its count */
 	uint16_t co_name;	/* in a code object: qualified where it can be */
+	/* its last fields: numbers, some not written, and what others keep;
+	 * behind them is bytecode, whose caches own nothing; 0 = neither */
+	uint8_t co_tail;
 };
 
 /* The row of a minor version; the newest for one that is not known. */

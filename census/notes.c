@@ -83,6 +83,12 @@ static void note_shape(const struct object *o)
 	case PA_SHAPE_ARRAY:
 		hint(o, field(o, PA_ARRAY_ITEMS), PA_HINT_DATA, 0);
 		break;
+	case PA_SHAPE_DATA:
+		/* what was there before is in them until they are full */
+		for (size_t at = PA_OB_BODY; at < o->type->basicsize &&
+		     at < PA_DATA_MOST; at += 8)
+			hint(o, field(o, at), PA_HINT_DATA, 0);
+		break;
 	case PA_SHAPE_TYPE:
 		if (field(o, PA_TP_FLAGS) & PA_TPFLAGS_HEAP)
 			hint(o, field(o, o->r->types->layout->cached_keys),

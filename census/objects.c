@@ -6,6 +6,8 @@
 #include "census/types.h"
 
 #define DEBUG_HEAD 16u
+#define CODE_UNIT 2u		/* bytes of an instruction */
+#define CODE_MIN 128u		/* bytes of the fields in front of them */
 
 /* The same for what is asked for again and again. */
 static uint32_t type_at(struct pa_types *types, uint64_t address)
@@ -23,6 +25,20 @@ static bool is_count(const struct pa_layout *layout, uint64_t word)
 {
 	return !(word >> 32 & (layout->flags_in_refcount ? 0xffff :
 			       0xffffffff));
+}
+
+/* Is it kept for reuse, with the next one of its type where the count was?
+ * That one, or none behind it, tells it from two pointers in a buffer. */
+static bool is_kept(struct pa_types *types, const uint8_t *head)
+{
+	uint64_t link = pa_word(head), type = pa_word(head + PA_OB_TYPE);
+	uint8_t next[PA_OB_TYPE + 8];
+
+	return types->layout->kept_links && !(link % 16) && !(link >> 47) &&
+		pa_types_known(types, type) &&
+		pa_window_peek(types->window, link, next, sizeof next) &&
+		pa_word(next + PA_OB_TYPE) == type &&
+		(!pa_word(next) || !is_count(types->layout, pa_word(next)));
 }
 
 bool pa_is_leaf_object(const struct pa_type *type, const uint8_t *bytes,
@@ -48,10 +64,12 @@ uint32_t pa_types_object(struct pa_types *types, const uint8_t *head,
 		unsigned in = skip + at, want;
 		uint32_t index;
 		uint64_t least;
+		bool kept;
 
 		if (in + 16 > head_size)
 			break;
-		if (!is_count(types->layout, pa_word(head + in)))
+		kept = !is_count(types->layout, pa_word(head + in));
+		if (kept && !is_kept(types, head + in))
 			continue;
 		index = type_at(types, pa_word(head + in + PA_OB_TYPE));
 		if (!index)
@@ -66,10 +84,17 @@ uint32_t pa_types_object(struct pa_types *types, const uint8_t *head,
 		if (want != at || in + least > size)
 			continue;
 		*offset = in;
-		*references = pa_half(head + in);
+		*references = kept ? 0 : pa_half(head + in);
 		return index;
 	}
 	return 0;
+}
+
+/* A core may have lost the name of its type: nothing else counts by twos. */
+static bool is_code(const struct pa_types *types, const struct pa_type *type)
+{
+	return types->layout->co_tail && type->itemsize == CODE_UNIT &&
+		!(type->flags & PA_TPFLAGS_HEAP) && type->basicsize > CODE_MIN;
 }
 
 uint64_t pa_object_end(const struct pa_types *types,
@@ -81,6 +106,8 @@ uint64_t pa_object_end(const struct pa_types *types,
 	if (types->layout->inline_values &&
 	    type->flags & PA_TPFLAGS_INLINE_VALUES)
 		return end < head_size ? end + 8 + 8ull * head[end] : end;
+	if (is_code(types, type))
+		return end - types->layout->co_tail;
 	if (!type->itemsize)
 		return end;
 	/* generators have a list of weak references where the size would be,

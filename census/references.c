@@ -12,6 +12,9 @@
 #define SLICE ((uint64_t)64 << 10)
 #define EDGES_MAX (UINT32_MAX - 16)
 #define WEAK_LIST_MAX 65536u
+/* So far behind its start somebody may point at a block that is no object.
+ * Any number may be an address in a large one, where heaps lie low. */
+#define INSIDE_MOST 4096u
 
 int pa_references_init(struct pa_references *r, struct pa_window *window,
 		       struct pa_types *types)
@@ -49,7 +52,8 @@ uint32_t pa_references_to(const struct pa_references *r, uint64_t word)
 	if (n == PA_NO_NODE)
 		return n;
 	what = r->nodes.node[n];
-	if (what & PA_NODE_TYPED && inside != pa_object_offset(r->types, what))
+	if (what & PA_NODE_TYPED ? inside != pa_object_offset(r->types, what) :
+	    inside % 8 || inside >= INSIDE_MOST)
 		return PA_NO_NODE;
 	return n;
 }

@@ -29,6 +29,10 @@ static enum pa_shape named_shape(struct pa_types *types, uint64_t name_at)
 		{ "bytearray", PA_SHAPE_BYTEARRAY },
 		{ "array.array", PA_SHAPE_ARRAY },
 		{ "numpy.ndarray", PA_SHAPE_NDARRAY },
+		{ "_io.BufferedReader", PA_SHAPE_DATA },
+		{ "_io.BufferedWriter", PA_SHAPE_DATA },
+		{ "_io.BufferedRandom", PA_SHAPE_DATA },
+		{ "_io.StringIO", PA_SHAPE_DATA },
 		{ "float", PA_SHAPE_LEAF }, { "complex", PA_SHAPE_LEAF },
 	};
 	char name[NAME_ROOM];
@@ -106,10 +110,10 @@ void pa_type_find_shape(struct pa_types *types, struct pa_type *type)
 		type->shape = named_shape(types, type->name_at);
 	else if (heap)
 		return;
-	/* deque and array are heap types on some versions; a class of the
+	/* deque, array, files are heap types on some versions; a class of the
 	 * program has no dot in its name */
 	if (heap && type->shape != PA_SHAPE_DEQUE &&
-	    type->shape != PA_SHAPE_ARRAY)
+	    type->shape != PA_SHAPE_ARRAY && type->shape != PA_SHAPE_DATA)
 		type->shape = PA_SHAPE_SCAN;
 	type->exact = type->shape != PA_SHAPE_SCAN;
 	for (int i = 0; i < BASES && base && !type->shape; i++) {

@@ -138,16 +138,27 @@ static uint32_t examine(struct pa_types *types, uint64_t address)
 	return types->count++;
 }
 
+uint32_t pa_types_known(const struct pa_types *types, uint64_t address)
+{
+	uint32_t mask = types->n_slots - 1;
+
+	for (uint32_t i = hash(address) & mask; types->slots[i];
+	     i = (i + 1) & mask)
+		if (types->type[types->slots[i]].address == address)
+			return types->slots[i];
+	return 0;
+}
+
 uint32_t pa_types_at(struct pa_types *types, uint64_t address)
 {
-	uint32_t h = hash(address), mask = types->n_slots - 1, index;
-	uint64_t *refused = &types->refused[h >> 16];
+	uint64_t *refused = &types->refused[hash(address) >> 16];
+	uint32_t index;
 
 	if (address % 8 || address < 65536 || address >> 47)
 		return 0;
-	for (uint32_t i = h & mask; types->slots[i]; i = (i + 1) & mask)
-		if (types->type[types->slots[i]].address == address)
-			return types->slots[i];
+	index = pa_types_known(types, address);
+	if (index)
+		return index;
 	if (*refused == address)
 		return 0;
 	index = examine(types, address);

@@ -25,6 +25,7 @@ enum pa_shape {
 	PA_SHAPE_BYTEARRAY,
 	PA_SHAPE_ARRAY,
 	PA_SHAPE_NDARRAY,
+	PA_SHAPE_DATA,		/* any block that it points at is data */
 	PA_SHAPE_TYPE,
 };
 
@@ -71,6 +72,8 @@ void pa_types_deinit(struct pa_types *types);
 
 /* The index of the type at an address, 0 if there is none. */
 uint32_t pa_types_at(struct pa_types *types, uint64_t address);
+/* The same of those that were found before; reads nothing. */
+uint32_t pa_types_known(const struct pa_types *types, uint64_t address);
 
 /*
  * The object that begins in a block: its type and, in *offset, how far behind

@@ -81,6 +81,17 @@ def generators(context):
         near(objects.get(("app.cache", "RUNNING"), 0), count, "held by generators", 0.05)
 
 
+def no_holders(context):
+    """What is kept for reuse holds nothing, nor does a number within a block."""
+    with context.target("holding.py", 10, unchanged=False) as target:
+        one = target.ask("sizes")["one"]["Order"]
+        count, size = target.ask("recycle", 300), target.ask("numbers", 2 << 20)
+        answer = context.tool.good("census", target.pid, "--holders", "--limit", "0")
+        found = holders_of(answer)
+        near(at(found, "app.cache", "RECYCLED")["retained"], count * one, "RECYCLED", 0.03)
+        near(at(found, "app.cache", "LARGE")["retained"], size, "LARGE", 0.03)
+
+
 def paths(context):
     """The ways to the instances of a type, and how many are reached."""
     with context.target("holding.py", 200, unchanged=False) as target:
@@ -154,4 +165,4 @@ def core(context):
         require_equal(by_name(answer)["app.models", "Order"]["objects"], 1800, "orders")
 
 
-CASES = [tree, generators, paths, formats, core]
+CASES = [tree, generators, no_holders, paths, formats, core]

@@ -77,6 +77,24 @@ def generators(count):
     return count
 
 
+def recycle(count):
+    """Tuples that are gone, whose memory is kept with all that was in it."""
+    cache.RECYCLED = [Order(bytes(SIZE)) for _ in range(count)]
+    for size in range(2, 8):
+        gone = [(order,) * size for order in cache.RECYCLED]
+        del gone
+    return count
+
+
+def numbers(size):
+    """A large block, and numbers elsewhere that lie between its ends."""
+    import ctypes
+    cache.LARGE = bytearray(size)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(cache.LARGE))
+    session.NUMBERS = (ctypes.c_uint64 * 64)(*(start + size // 2 + i for i in range(64)))
+    return size
+
+
 def only_c(count):
     """Objects whose only reference is counted and nowhere to be seen."""
     import ctypes
@@ -97,7 +115,8 @@ def sizes():
 
 def main():
     local = [Local(bytes(SIZE)) for _ in range(COUNT)]
-    talk.serve(sizes=sizes, only_c=only_c, generators=generators, local=lambda: len(local))
+    talk.serve(sizes=sizes, only_c=only_c, generators=generators, recycle=recycle,
+               numbers=numbers, local=lambda: len(local))
 
 
 main()
