@@ -28,9 +28,9 @@ LIMIT = 600     # seconds for one interpreter
 def build(out):
     sources = sorted(glob.glob(os.path.join(TOP, 'payload', 'python*.c')))
     sources.append(os.path.join(TOP, 'payload', 'process.c'))
+    sources += [os.path.join(HERE, part) for part in ('harness.c', 'harness_gil.c')]
     subprocess.check_call(os.environ.get('CC', 'gcc').split() + FLAGS +
-                          ['-I', TOP, '-o', out,
-                           os.path.join(HERE, 'harness.c')] + sources)
+                          ['-I', TOP, '-o', out] + sources)
 
 
 def run(interpreter, harness, options, environment):
