@@ -260,9 +260,13 @@ N      rows; 0 shows all; the default is `show pyattach limit'
 
 
 def make_report(table, given, limit):
-    if given.get('-by') == 'thread' and given.get('-of') == 'allocated':
-        raise Misuse('-by thread is for -of live: totals are not kept by '
-                     'thread.')
+    if given.get('-of') == 'allocated':
+        for option, word, why in (
+                ('-by', 'thread', 'totals are not kept by thread'),
+                ('-sort', 'age', 'what was freed has none')):
+            if given.get(option) == word:
+                raise Misuse('%s %s is for -of live: %s.' % (option, word,
+                                                             why))
     return report.Report(table, given.get('-by', 'line'),
                          given.get('-of', 'live'),
                          given.get('-sort', 'bytes'), limit)

@@ -212,6 +212,7 @@ def refusals():
             ('pyattach list 1 2', 'One word too many: 2'),
             ('pyattach top --json', 'no option --json'),
             ('pyattach top -by thread -of allocated', 'not kept by thread'),
+            ('pyattach top -sort age -of allocated', 'is for -of live'),
             ('pyattach at 64 1KB', 'KiB'),
             ('set pyattach nonsense', 'Undefined set pyattach command'),
             ('show pyattach nonsense', 'Undefined show pyattach command')):
