@@ -273,7 +273,7 @@ static bool is_starting(pid_t pid)
 	struct pa_directory directory;
 	uint64_t at = 0;
 
-	return pa_process_has_thread(pid) ||
+	return pa_process_has_thread(pid, 0) ||
 		(!pa_target_find_directory(pid, &at, &directory, NULL) &&
 		 at && (directory.state == PA_STATE_STARTING ||
 			directory.state == PA_STATE_ATTACHED));

@@ -9,13 +9,15 @@
 #include "client/discover.h"
 #include "client/human.h"
 
-/* The thread ends just after it answered. */
-static int wait_for_thread(const struct pa_wire *wire, struct pa_diag *diag)
+/* The thread ends just after it answered.  Another one may be there already:
+ * of somebody who attached anew. */
+static int wait_for_thread(const struct pa_wire *wire, uint64_t tid,
+			   struct pa_diag *diag)
 {
 	const struct timespec pause = { 0, 1000000 };
 
 	while (pa_process_is_same(&wire->process) &&
-	       pa_process_has_thread(wire->process.pid)) {
+	       pa_process_has_thread(wire->process.pid, tid)) {
 		if (pa_now_ns() >= wire->deadline_ns)
 			return pa_fail(diag, PA_E_TIMEOUT, "process %d is "
 				       "detached, but our thread in it did "
@@ -40,7 +42,7 @@ int pa_detach_wire(struct pa_wire *wire, struct pa_status *last,
 	free(body);
 	pa_wire_close(wire);
 	if (!err)
-		err = wait_for_thread(wire, diag);
+		err = wait_for_thread(wire, last->server_tid, diag);
 	if (!err)
 		pa_discover_remove(wire);
 	return err;

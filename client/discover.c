@@ -515,7 +515,7 @@ void pa_discover_all(void (*found)(void *context, pid_t pid), void *context)
 	while (proc && (entry = readdir(proc))) {
 		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
 
-		if (pid > 0 && pa_process_has_thread(pid))
+		if (pid > 0 && pa_process_has_thread(pid, 0))
 			add_pid(&pids, pid);
 	}
 	if (proc)

@@ -120,7 +120,21 @@ bool pa_process_is_same(const struct pa_process *process)
 		now.state != 'X';
 }
 
-bool pa_process_has_thread(pid_t pid)
+/* A thread as the innermost pid namespace numbers it. */
+static bool is_numbered(pid_t pid, const char *tid, uint64_t inner_tid)
+{
+	char path[300], text[4096];
+	uint64_t number;
+
+	snprintf(path, sizeof path, "/proc/%d/task/%s/status", (int)pid, tid);
+	if (pa_read_small(path, text, sizeof text) <= 0)
+		return false;	/* it ended just now */
+	number = status_number(text, "\nNSpid:", -1);
+	/* older kernels do not tell: it may be that one */
+	return !number || number == inner_tid;
+}
+
+bool pa_process_has_thread(pid_t pid, uint64_t inner_tid)
 {
 	char path[300], name[32];
 	struct dirent *entry;
@@ -136,7 +150,8 @@ bool pa_process_has_thread(pid_t pid)
 			 entry->d_name);
 		found = entry->d_name[0] != '.' &&
 			pa_read_small(path, name, sizeof name) > 0 &&
-			!strcmp(name, "pyattach\n");
+			!strcmp(name, "pyattach\n") && (!inner_tid ||
+			is_numbered(pid, entry->d_name, inner_tid));
 	}
 	closedir(tasks);
 	return found;

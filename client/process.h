@@ -25,8 +25,9 @@ int pa_process_look(pid_t pid, struct pa_process *process);
 /* Is it still the process that was looked at? */
 bool pa_process_is_same(const struct pa_process *process);
 
-/* Does it have a thread of ours?  (One named `pyattach`.) */
-bool pa_process_has_thread(pid_t pid);
+/* Does it have a thread of ours (one named `pyattach`)?  inner_tid: only the
+ * one that it calls by that number itself; 0 = any. */
+bool pa_process_has_thread(pid_t pid, uint64_t inner_tid);
 
 /* The whole command line, joined by spaces; "" where it cannot be read. */
 void pa_process_command(pid_t pid, char *text, size_t size);
