@@ -297,9 +297,12 @@ static void find_wanted(struct search *s)
 	for (uint32_t i = 1; i < types->count; i++) {
 		const char *module = types->names + types->type[i].module;
 		const char *name = types->names + types->type[i].name;
+		const char *last = strrchr(name, '.');
 		size_t n = strlen(module);
 
+		/* a class in a function or in a class has a long name */
 		s->wanted[i] = !strcmp(ask, name) ||
+			(last && !strcmp(ask, last + 1)) ||
 			(n && !strncmp(ask, module, n) && ask[n] == '.' &&
 			 !strcmp(ask + n + 1, name));
 	}

@@ -99,6 +99,9 @@ static void put_memory(const struct pa_view *view,
 {
 	FILE *file = view->file;
 
+	if (!memcmp(diff->old->census.memory, diff->new->census.memory,
+		    sizeof diff->old->census.memory))
+		return;
 	fprintf(file, "\n%sWhere it went:%s\n", view->color ? "\x1b[1m" : "",
 		view->color ? "\x1b[0m" : "");
 	for (int i = 0; i < PA_MEMORY_KINDS; i++) {

@@ -142,6 +142,10 @@ int pa_paths_table(const struct pa_view *view,
 						  holders->instances).s);
 	free(safe);
 	put_title(view, title);
+	if (!holders->instances)
+		pa_view_paragraph(view, "No object of such a type was found: "
+				  "give the name of a type as the table of "
+				  "types shows it.");
 	for (uint32_t i = 0; i < holders->n_paths && !err; i++)
 		err = put_path(view, &holders->path[i]);
 	if (holders->no_path)

@@ -139,8 +139,10 @@ static void put_types(const struct pa_view *view,
 	};
 	FILE *file = view->file;
 
-	if (!a->n_shown)
+	if (!a->n_shown) {
+		fputs("\nNo type is left by --include and --exclude.\n", file);
 		return;
+	}
 	fputs(view->color ? "\n\x1b[1m" : "\n", file);
 	for (int i = 0; i < NUMBERS; i++)
 		pa_census_put_right(file, heads[i], NUMBER_WIDTH);

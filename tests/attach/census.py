@@ -127,6 +127,8 @@ def formats(context):
         names = set(by_name(census(context, pid, "--include", "__main__.S*",
                                    "--exclude", "Set")))
         require_equal(names, {("__main__", "Slotted")}, "--exclude")
+        table = tool.run("census", pid, "--include", "no.such.*")
+        require(table.status == 0 and b"No type is left" in table.stdout, "none", table)
         for how, key in (("bytes", "bytes_with_buffers"), ("own", "bytes"), ("objects", "objects")):
             rows = tool.good("census", pid, "--sort", how, "--limit", "5")["rows"]
             values = [row[key] for row in rows]

@@ -116,6 +116,11 @@ def paths(context):
         text = " ".join(table.stdout.decode().split())
         require(table.status == 0 and "Paths to Order: 1.2 k objects" in text
                 and "app.cache.RECENT → list" in text, "table", table)
+        table = context.tool.run("census", target.pid, "--path-to", "no.such.Type")
+        require(table.status == 0 and b"No object of such a type" in table.stdout, "none", table)
+        target.ask("recycle", 1)
+        answer = context.tool.good("census", target.pid, "--path-to", "Nested")
+        require_equal(answer["path_to"]["instances"], 1, "recycle.<locals>.Nested")
 
 
 def formats(context):

@@ -38,6 +38,8 @@ def kept_censuses(directory, image):
     got = run('diff', old, new)
     ok(got.status == 0 and not HIDDEN.search(got.text) and
        max(map(len, got.text.splitlines())) <= 100, 'a hostile name', got)
+    got = run('diff', old, old)
+    ok(got.status == 0 and 'Where it went' not in got.text, 'no change', got)
     far = 2 ** 63 - 1
     wild = write('wild', census([['a', 'T', far, far, far], ['a', 'T', -5,
                                  'x', None], ['b', 'U', 1.5, {}, []]],

@@ -79,6 +79,9 @@ def generators(count):
 
 def recycle(count):
     """Tuples that are gone, whose memory is kept with all that was in it."""
+    class Nested:
+        pass
+    cache.NESTED = Nested()
     cache.RECYCLED = [Order(bytes(SIZE)) for _ in range(count)]
     for size in range(2, 8):
         gone = [(order,) * size for order in cache.RECYCLED]
