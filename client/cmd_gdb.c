@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "client/command.h"
+#include "client/process.h"
 
 /* Of a program in its build tree the script of the source tree, else the
  * installed one. */
@@ -27,25 +28,48 @@ static const char *find_script(void)
 #define QUIET "python exec(\"try: gdb.execute('set debuginfod enabled " \
 	"off')\\nexcept gdb.error: pass\")"
 
+/* gdb itself would ask for another one. */
+static int check_operand(const char *word, pid_t *pid, struct pa_diag *diag)
+{
+	struct pa_process process;
+	int err;
+
+	if (!*pid == !word)
+		return pa_fail(diag, PA_E_USAGE, "one CORE or a PID is "
+			       "needed");
+	if (word && pa_is_number(word)) {
+		err = pa_parse_pid(word, pid, diag);
+		if (err)
+			return err;
+	}
+	if (*pid && pa_process_look(*pid, &process))
+		return pa_fail(diag, PA_E_NO_PROCESS, "no process %d",
+			       (int)*pid);
+	if (!*pid && access(word, R_OK))
+		return pa_fail(diag, PA_E_READ, "%s cannot be read: %s", word,
+			       strerror(errno));
+	return 0;
+}
+
 int pa_cmd_gdb(struct pa_command *command)
 {
 	const struct pa_args *args = &command->args;
 	const char *script = find_script();
-	const char *what = args->n_words ? args->words[0] : NULL;
+	const char *word = args->n_words ? args->words[0] : NULL;
+	pid_t pid = args->pid;
+	char number[16];
+	int err = check_operand(word, &pid, &command->diag);
 	const char *const words[] = {
 		"gdb", "-q", "-iex", QUIET, "-x", script,
-		what && pa_is_number(what) ? "-p" : "-core", what, NULL,
+		pid ? "-p" : "-core", pid ? number : word, NULL,
 	};
 
-	if (!what)
-		return pa_fail(&command->diag, PA_E_USAGE, "a CORE or a PID "
-			       "is missing");
+	if (err)
+		return err;
+	snprintf(number, sizeof number, "%d", (int)pid);
 	if (access(script, R_OK))
 		return pa_fail(&command->diag, PA_E_READ, "%s cannot be read: "
 			       "%s", script, strerror(errno));
-	if (!pa_is_number(what) && access(what, R_OK))
-		return pa_fail(&command->diag, PA_E_READ, "%s cannot be read: "
-			       "%s", what, strerror(errno));
 	pa_command_step(command, "starting gdb with %s", script);
 	execvp(words[0], (char *const *)words);
 	pa_fail(&command->diag, PA_E_FAILED, "gdb cannot be started: %s",

@@ -33,7 +33,7 @@ enum pa_verb_bit {
 #define PA_VERBS_ALL ((1u << 11) - 1)
 /* Those that take --pid. */
 #define PA_VERBS_PID (PA_VERBS_ALL & \
-	~(unsigned)(PA_VERB_LIST | PA_VERB_CORE | PA_VERB_GDB | PA_VERB_DIFF))
+	~(unsigned)(PA_VERB_LIST | PA_VERB_CORE | PA_VERB_DIFF))
 
 enum pa_color { PA_COLOR_AUTO, PA_COLOR_ALWAYS, PA_COLOR_NEVER };
 enum pa_census_sort {

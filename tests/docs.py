@@ -23,7 +23,7 @@ PROMISED = {
     "detach": ["--pid"],
     "list": [],
     "core": ["--group-by", "--of", "--sort", "--limit", "--output", "--force", "--address", "--full"],
-    "gdb": [],
+    "gdb": ["--pid"],
     "diff": ["--sort", "--limit", "--include", "--exclude", "--output", "--force"],
     "census": ["--pid", "--sort", "--limit", "--include", "--exclude", "--output", "--force",
                "--pause", "--max-pause", "--holders", "--path-to"],

@@ -108,6 +108,11 @@ def started():
        status, err)
     status, _out, err = common.run([PROGRAM, 'gdb'])
     ok(status == 2 and 'CORE or a PID' in err, 'no operand', status, err)
+    status, _out, err = common.run([PROGRAM, 'gdb', 'x.core', '-p', '1'])
+    ok(status == 2 and 'one CORE or a PID is needed' in err, 'two operands', status, err)
+    for words in (['4194305'], ['--pid', '4194305']):
+        status, _out, err = common.run([PROGRAM, 'gdb'] + words)
+        ok(status == 10 and 'no process 4194305' in err, 'no such process', status, err)
 
 
 def main():
