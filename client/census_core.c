@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "client/census_input.h"
+#include "client/source.h"
 
 #define PAGE PA_CENSUS_PAGE
 #define USER_END ((uint64_t)1 << 47)
@@ -288,6 +289,29 @@ static bool is_core(int fd)
 		!memcmp(e.e_ident, ELFMAG, SELFMAG) && e.e_type == ET_CORE;
 }
 
+static int refuse_file(const struct pa_census_input *input, const char *path,
+		       struct pa_diag *diag)
+{
+	char head[16];
+	ssize_t n = pread(input->core_fd, head, sizeof head, 0);
+	const char *program = pa_compressed_by(head, n > 0 ? (size_t)n : 0);
+
+	if (program)
+		pa_fail(diag, PA_E_NO_IMAGE, "%s is compressed by %s", path,
+			program);
+	else
+		pa_fail(diag, PA_E_NO_IMAGE, "%s is no core file", path);
+	if (!diag)
+		return PA_E_NO_IMAGE;
+	if (program)
+		snprintf(diag->hint, sizeof diag->hint, "write what `%s -dc` "
+			 "makes of it to a file first", program);
+	else
+		snprintf(diag->hint, sizeof diag->hint,
+			 "give a PID, or a core file of the process");
+	return PA_E_NO_IMAGE;
+}
+
 static int open_file(struct pa_census_input *input, const char *path,
 		     struct pa_diag *diag)
 {
@@ -299,11 +323,7 @@ static int open_file(struct pa_census_input *input, const char *path,
 		return pa_fail(diag, PA_E_READ, "%s cannot be read: %s", path,
 			       strerror(errno));
 	if (S_ISREG(st.st_mode) && !is_core(input->core_fd)) {
-		pa_fail(diag, PA_E_NO_IMAGE, "%s is no core file", path);
-		if (diag)
-			snprintf(diag->hint, sizeof diag->hint,
-				 "give a PID, or a core file of the process");
-		return PA_E_NO_IMAGE;
+		return refuse_file(input, path, diag);
 	}
 	if (S_ISREG(st.st_mode))
 		return pa_core_open(&input->core, input->core_fd, NULL, 0, 0,

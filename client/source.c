@@ -133,8 +133,7 @@ static int read_until(struct input *in, size_t limit)
 	return 0;
 }
 
-/* A core as systemd and others keep it: true if there is a word for that. */
-static bool is_compressed(const struct input *in)
+const char *pa_compressed_by(const void *bytes, size_t length)
 {
 	static const struct { const char *magic, *program; } kinds[] = {
 		{ "\x28\xb5\x2f\xfd", "zstd" },
@@ -147,17 +146,26 @@ static bool is_compressed(const struct input *in)
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
 		size_t n = strlen(kinds[i].magic);
 
-		if (in->length < n || memcmp(in->bytes, kinds[i].magic, n))
-			continue;
-		pa_fail(in->diag, PA_E_NO_IMAGE, "%s is compressed by %s",
-			in->path, kinds[i].program);
-		if (in->diag)
-			snprintf(in->diag->hint, sizeof in->diag->hint,
-				 "give what `%s -dc` makes of it: SOURCE is - for a pipe",
-				 kinds[i].program);
-		return true;
+		if (length >= n && !memcmp(bytes, kinds[i].magic, n))
+			return kinds[i].program;
 	}
-	return false;
+	return NULL;
+}
+
+/* A core as systemd and others keep it: true if there is a word for that. */
+static bool is_compressed(const struct input *in)
+{
+	const char *program = pa_compressed_by(in->bytes, in->length);
+
+	if (!program)
+		return false;
+	pa_fail(in->diag, PA_E_NO_IMAGE, "%s is compressed by %s", in->path,
+		program);
+	if (in->diag)
+		snprintf(in->diag->hint, sizeof in->diag->hint,
+			 "give what `%s -dc` makes of it: SOURCE is - for a pipe",
+			 program);
+	return true;
 }
 
 /* The first 16 bytes decide what it is. */

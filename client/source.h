@@ -31,4 +31,7 @@ int pa_source_file(const char *path, const struct pa_core_question *wait,
 		   uint64_t deadline_ns, struct pa_image *image,
 		   struct pa_core_facts *facts, struct pa_diag *diag);
 
+/* The program that packed a file that begins so, or NULL. */
+const char *pa_compressed_by(const void *bytes, size_t length);
+
 #endif /* PA_CLIENT_SOURCE_H */

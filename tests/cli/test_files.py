@@ -69,6 +69,11 @@ def sources(directory, image):
            b'`%s -dc` makes of it: SOURCE is - for a pipe\n' % (
                path.encode(), program.encode(), program.encode()),
            'what %s made: how to read it' % program, got)
+        got = run('census', path)
+        ok(got.status == 90 and got.err == b'pyattach-sample: %s is compressed by %s: write what '
+           b'`%s -dc` makes of it to a file first\n' % (
+               path.encode(), program.encode(), program.encode()),
+           'what %s made: how to count it' % program, got)
     later = Image()
     later.set(major=2)
     refused_file('later', ['future-image'], directory, later.snapshot())
