@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define ALONE_MAX (16 * (uint64_t)PA_IMAGE_PAGE)	/* of a directory */
 #define HINT_FILTER "bit 0 of /proc/PID/coredump_filter must be set before " \
 	"the next dump: echo 0x33 > /proc/PID/coredump_filter"
 #define HINT_SIZE "get a complete core: raise `ulimit -c`, or ProcessSizeMax " \
@@ -15,6 +16,16 @@
 #define HINT_ATTACH "only a process that was attached when it died has a " \
 	"table: pyattach-sample PID"
 #define HINT_OTHER "look for another core of the same process"
+
+/* A directory stands alone between guards: what only covers a slot is no
+ * trace of one, like the shadow of a sanitizer. */
+static bool has_slot(const struct pa_core *core, uint64_t at)
+{
+	for (size_t i = 0; i < core->n_segments; i++)
+		if (core->segments[i].address == at)
+			return core->segments[i].size <= ALONE_MAX;
+	return false;
+}
 
 static int explain_slots(const struct pa_core_search *s)
 {
@@ -24,6 +35,8 @@ static int explain_slots(const struct pa_core_search *s)
 	for (unsigned k = 0; k < PA_SLOT_COUNT; k++) {
 		uint64_t at = pa_core_slot(k);
 
+		if (!has_slot(s->core, at))
+			continue;
 		switch (pa_core_read(s->core, at, &page, sizeof page)) {
 		case PA_CORE_UNMAPPED:
 			break;

@@ -242,6 +242,8 @@ static void add_segment(struct pa_core *core, const Elf64_Phdr *p)
 			p->p_memsz,
 		.offset = p->p_offset, .writable = p->p_flags & PF_W,
 	};
+	if (p->p_filesz && p->p_offset < core->first_memory)
+		core->first_memory = p->p_offset;
 	if (!core->stream && p->p_offset + p->p_filesz > core->size)
 		core->truncated = true;
 }
@@ -250,9 +252,15 @@ static void add_segment(struct pa_core *core, const Elf64_Phdr *p)
 
 static bool names_payload(const char *names, size_t length)
 {
-	static const char word[] = "pyattach";
+	/* as the injector names it, and as it is installed */
+	static const char *const words[] = {
+		"/.pyattach-", "/memfd:pyattach", "/pyattach-payload",
+	};
 
-	return memmem(names, length, word, sizeof word - 1) != NULL;
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+		if (memmem(names, length, words[i], strlen(words[i])))
+			return true;
+	return false;
 }
 
 static void use_note(void *context, uint32_t type, const unsigned char *body,
@@ -293,29 +301,16 @@ void pa_core_notes(const struct pa_core *core, pa_core_note *use,
 	}
 }
 
-/* Where in the file the memory begins. */
-static uint64_t first_memory(const struct pa_core *core)
-{
-	uint64_t first = UINT64_MAX;
-
-	for (size_t i = 0; i < core->n_segments; i++)
-		if (core->segments[i].present &&
-		    core->segments[i].offset < first)
-			first = core->segments[i].offset;
-	return first;
-}
-
 /* Of a pipe only notes before the memory: those of a core of gdb's lie
  * behind it, and it would have gone by. */
-static int keep_notes(struct pa_core *core, const Elf64_Phdr *p,
-		      uint64_t memory)
+static int keep_notes(struct pa_core *core, const Elf64_Phdr *p)
 {
 	uint64_t at = p->p_offset, n = p->p_filesz, end;
 	unsigned char *more;
 	int err;
 
 	if (n > HEAD_MAX - core->notes_length ||
-	    (core->stream && (at > memory || at > HEAD_MAX - n)))
+	    (core->stream && (at > core->first_memory || at > HEAD_MAX - n)))
 		return 0;
 	err = core->stream ? need_head(core, at + n) : 0;
 	if (err)
@@ -342,7 +337,7 @@ static int keep_notes(struct pa_core *core, const Elf64_Phdr *p,
 static int read_table(struct pa_core *core, const Elf64_Ehdr *e)
 {
 	size_t n = count_segments(core, e);
-	uint64_t end = e->e_phoff + n * sizeof(Elf64_Phdr), memory;
+	uint64_t end = e->e_phoff + n * sizeof(Elf64_Phdr);
 	int err;
 
 	if (n > SEGMENTS_MAX)
@@ -367,13 +362,12 @@ static int read_table(struct pa_core *core, const Elf64_Ehdr *e)
 		if (p.p_type == PT_LOAD)
 			add_segment(core, &p);
 	}
-	memory = first_memory(core);
 	for (size_t i = 0; i < n; i++) {
 		Elf64_Phdr p;
 
 		memcpy(&p, core->head + e->e_phoff + i * sizeof p, sizeof p);
 		err = p.p_type == PT_NOTE && p.p_filesz ?
-			keep_notes(core, &p, memory) : 0;
+			keep_notes(core, &p) : 0;
 		if (err)
 			return err;
 	}
@@ -394,6 +388,7 @@ int pa_core_open(struct pa_core *core, int fd, const void *start,
 	core->fd = fd;
 	core->diag = diag;
 	core->silence_ns = silence_ns;
+	core->first_memory = UINT64_MAX;
 	if (fstat(fd, &st))
 		return failed(core, PA_E_READ, strerror(errno));
 	core->stream = !S_ISREG(st.st_mode);

@@ -49,6 +49,7 @@ struct pa_core {
 
 	struct pa_core_segment *segments;	/* by address */
 	size_t n_segments;
+	uint64_t first_memory;	/* where in the file that begins */
 	bool truncated;
 	bool payload_named;	/* among the mapped files */
 	pid_t pid;		/* 0 = not known */

@@ -6,6 +6,7 @@ note of the payload, every 2 MiB, and every page only on request.  A page is
 accepted only if its magic, its own address, byte order, version and CRC are
 right.  Nothing here prints.
 """
+import re
 import struct
 import zlib
 
@@ -18,6 +19,11 @@ SLOTS = [C['SLOT_FIRST'] + k * C['SLOT_STEP'] for k in range(C['SLOT_COUNT'])]
 PROBE_STEP = 2 << 20
 PROBES_MAX = 1 << 20
 NOTES_MAX = 64          # notes looked at in one ELF header
+# A directory stands alone between guards: what only covers a slot is no trace
+# of one, like the shadow of a sanitizer.
+ALONE_MAX = 16 * C['IMAGE_PAGE']
+# as the injector names it, and as it is installed
+PAYLOAD = re.compile(r'/(\.pyattach-|memfd:pyattach|pyattach-payload)')
 
 HINT_ATTACH = ('only a process that was attached when it died has a table: '
                'pyattach-sample PID')
@@ -216,7 +222,10 @@ class Discovery:
             return NoTable('damaged', 'the trace table at 0x%x is damaged: %s'
                            % (address, text),
                            'look for another core of the same process')
+        sizes = {start: size for start, size, _ in self.memory.segments()}
         for address in SLOTS:
+            if not 0 < sizes.get(address, 0) <= ALONE_MAX:
+                continue
             try:
                 self.memory.read(address, DIRECTORY.size)
             except Loss as loss:
@@ -241,7 +250,7 @@ class Discovery:
         if getattr(memory, 'truncated', False):
             return NoTable('truncated', 'no trace table in the part of %s '
                            'that is there' % where, HINT_SIZE)
-        if any('pyattach' in row[3] for row in getattr(memory, 'files', [])):
+        if any(PAYLOAD.search(row[3]) for row in getattr(memory, 'files', [])):
             return NoTable('not-dumped', 'the payload was loaded, but its '
                            'trace table is not in %s' % where, HINT_FILTER)
         segments = memory.segments()

@@ -204,6 +204,19 @@ def reasons():
         [HEAP], files=[(0x7f3300000000, 0x7f3300001000, 0,
                         '/tmp/pyattach-payload.so (deleted)')]),
         'not-dumped', 'coredump_filter', 'no-table')
+    for name in ('/tmp/.pyattach-0123456789abcdef0123456789abcdef.so',
+                 '/memfd:pyattach (deleted)'):
+        absent('the payload as ' + name, core([HEAP], files=[
+            (0x7f3300000000, 0x7f3300001000, 0, name)]), 'not-dumped',
+            'coredump_filter', 'no-table')
+    absent('a file in a directory of that name', core([HEAP], files=[(
+        0x7f3300000000, 0x7f3300001000, 0, '/srv/pyattach-sample/lib.so')]),
+        'never', 'nothing was attached', 'no-table')
+    absent('a sanitizer\'s shadow over the slots', core(
+        [(0x8fff7000, b'', 0x20000000000), HEAP]), 'never',
+        'nothing was attached', 'no-table')
+    absent('other memory at a slot', core([(SLOT, bytes(1 << 20)), HEAP]),
+           'never', 'nothing was attached', 'no-table')
     absent('zeros at the slot', core([(SLOT, bytes(4096)), HEAP]), 'damaged',
            'damaged', 'damaged')
     page = bytearray(pieces[0][1])
