@@ -90,6 +90,17 @@ static int timed_out(const struct pa_wire *wire, struct pa_diag *diag)
 		       "answer in time", (int)wire->process.pid);
 }
 
+/* What serves several lets all of them go when one detaches it; another
+ * attach may have begun since. */
+static bool is_detached(pid_t pid)
+{
+	struct pa_directory directory;
+	uint64_t at = 0;
+
+	return !pa_target_find_directory(pid, &at, &directory, NULL) && at &&
+		directory.state != PA_STATE_ATTACHED;
+}
+
 static int broken(struct pa_wire *wire, struct pa_diag *diag)
 {
 	int pid = (int)wire->process.pid;
@@ -97,6 +108,9 @@ static int broken(struct pa_wire *wire, struct pa_diag *diag)
 	if (!pa_process_is_same(&wire->process))
 		return pa_fail(diag, PA_E_EXITED, "process %d ended while it "
 			       "was asked", pid);
+	if (is_detached(pid))
+		return pa_fail(diag, PA_E_NOT_ATTACHED, "process %d was "
+			       "detached while it was asked", pid);
 	return pa_fail(diag, PA_E_PROTOCOL, "the payload in process %d closed "
 		       "the connection in the middle of an answer", pid);
 }

@@ -2,8 +2,11 @@
 """Bad clients on the socket: garbage, half requests, slow and dead ones.
 After each the target answers a correct status."""
 import contextlib
+import os
 import select
+import shutil
 import socket
+import subprocess
 import time
 
 from process import require, require_equal, wait_until
@@ -177,6 +180,35 @@ def old_snapshots(context):
         tool.still_served(target)
 
 
+def detached_while_asked(context):
+    """A client whose answer does not come because somebody detaches is told
+    so; strace holds it back between its two requests."""
+    if not shutil.which("strace"):
+        context.skip("no strace here")
+    tool = context.tool
+    for seconds in (1, 8, 60):
+        with context.target("maker.py") as target:
+            tool.attach(target, "--rate", "64KiB")
+            report = subprocess.Popen(
+                ["strace", "-qq", "-o", os.devnull, "-e",
+                 "inject=sendto:delay_enter=%d:when=2" % (seconds * 1000000), tool.program,
+                 "report", str(target.pid), "--timeout", "90s", "--json"],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            try:
+                wait_until(lambda: tool.status(target)["clients"] == 2 or
+                           report.poll() is not None, 30, "the other client")
+                if report.poll() is None:
+                    tool.detach(target)
+                errors = report.communicate(timeout=120)[1].decode()
+            finally:
+                report.kill()
+                report.wait()
+            if report.returncode != 0:
+                break	# else it was quicker than our detach
+    require_equal(report.returncode, tool.status_of["not-attached"], "status: " + errors)
+    require("was detached while it was asked" in errors, "message", errors)
+
+
 def pipelined_requests(context):
     """Several requests in one write are answered one by one."""
     with context.target("maker.py") as target:
@@ -201,4 +233,4 @@ def pipelined_requests(context):
 
 OVER_ALL = [silent_clients]
 CASES = [garbage_on_the_socket, half_a_request, slow_and_dead_clients, old_snapshots,
-         pipelined_requests]
+         detached_while_asked, pipelined_requests]
