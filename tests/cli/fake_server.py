@@ -8,10 +8,13 @@ Prints one line when it listens, and ends when its input does.  PID: listen
 under the name of that process instead of the own one.
 """
 import contextlib
+import ctypes
 import os
 import socket
+import struct
 import sys
 import time
+import zlib
 
 MODE = sys.argv[1]
 RATE = [524288]
@@ -80,6 +83,7 @@ BAD = {
     'half-hang': [b'OK 1000\nprotocol 1\n', 'hang'],
     'half-head': [b'OK 10', 'hang'],
     'nothing': ['close'],
+    'detached': ['close'],      # and its directory says so
     'silent': ['hang'],
     'huge': [b'OK 99999999999999\n', 'hang'],
     'endless': [b'OK 999999999999999999999999999\n'],
@@ -132,6 +136,24 @@ def serve(connection):
             return
 
 
+def map_directory(state):
+    """What is found of a payload in memory: a page at a low slot."""
+    at = 0x2000000000
+    mmap = ctypes.CDLL(None).mmap
+    mmap.restype = ctypes.c_void_p
+    # readable, writable; private, anonymous, only if it is free
+    got = mmap(ctypes.c_void_p(at), ctypes.c_size_t(4096), 3, 0x100022, -1,
+               ctypes.c_long(0))
+    assert got == at, got
+    page = bytearray(124)
+    struct.pack_into('<16sHHIQIII', page, 0,
+                     b'\x89PYATTD\r\n\x1a\n\0\0\0\0', 1, 1, 1376, at,
+                     0x01020304, 4096, os.getpid())
+    struct.pack_into('<I', page, 120, state)
+    page += struct.pack('<I', zlib.crc32(page))
+    ctypes.memmove(at, bytes(page), len(page))
+
+
 DIRECTORY = '/tmp/pyattach-sample-%d' % os.geteuid()
 if os.path.isdir('/run/user/%d' % os.geteuid()):
     DIRECTORY = '/run/user/%d/pyattach-sample' % os.geteuid()
@@ -141,6 +163,8 @@ PATH = '%s/%s.sock' % (DIRECTORY, sys.argv[3] if len(sys.argv) > 3 else
 
 def main():
     os.makedirs(DIRECTORY, 0o700, exist_ok=True)
+    if MODE == 'detached':
+        map_directory(3)
     listener = socket.socket(socket.AF_UNIX)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(PATH)         # of a process that was killed under our pid

@@ -23,7 +23,7 @@ BAD = {
     'err-empty': ['protocol', 'failed'], 'nan': ['protocol'],
     'negative': ['protocol'], 'missing': ['protocol'],
     'reused': ['wrong-peer'], 'future': ['other-version'],
-    'drip': ['timeout'],
+    'drip': ['timeout'], 'detached': ['not-attached'],
 }
 
 
