@@ -100,7 +100,7 @@ class _Session:
         address = ADDRESS.number()
         source = self.memory()
         key = (gdb.selected_inferior().num, source.pid,
-               getattr(source, 'path', None), address, full)
+               source if hasattr(source, 'path') else None, address, full)
         if key not in self._tables:
             search = discover.Discovery(source, address, full)
             try:
