@@ -68,8 +68,8 @@ void pa_census_close(struct pa_census_input *input);
 int pa_census_pause(struct pa_census_input *input, uint64_t limit_ns,
 		    struct pa_diag *diag);
 
-/* After a census: is the process still the one that was read?  0 or
- * PA_E_EXITED. */
+/* After a census: is the process still the one that was read, with the same
+ * memory?  0 or PA_E_EXITED. */
 int pa_census_check(const struct pa_census_input *input,
 		    struct pa_diag *diag);
 

@@ -401,6 +401,15 @@ int pa_census_open_process(struct pa_census_input *input, pid_t pid,
 	return err;
 }
 
+/* Is the memory whose pages we asked for gone, as it is after an exec? */
+static bool is_another_program(const struct pa_census_input *input)
+{
+	uint64_t entry;
+
+	return input->pagemap >= 0 &&
+		pread(input->pagemap, &entry, sizeof entry, 0) == 0;
+}
+
 int pa_census_check(const struct pa_census_input *input, struct pa_diag *diag)
 {
 	struct pa_proc_stat stat;
@@ -412,7 +421,9 @@ int pa_census_check(const struct pa_census_input *input, struct pa_diag *diag)
 	    stat.start_time == input->target.start_time &&
 	    !(stat.flags & PA_PF_EXITING) &&
 	    stat.state != 'Z' && stat.state != 'X')
-		return 0;
+		return !is_another_program(input) ? 0 :
+			pa_fail(diag, PA_E_EXITED, "process %d began another "
+				"program while it was read", (int)input->pid);
 	return pa_fail(diag, PA_E_EXITED, "process %d ended while it was read",
 		       (int)input->pid);
 }

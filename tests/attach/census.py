@@ -212,9 +212,10 @@ def on_terminal(context, pid, *options):
         os.close(ours)
 
 
-def looks_at(tool, pid):
+def looks_at(tool, pid, end=""):
     try:
-        return any(path.startswith("/proc/%d" % pid) for path in descriptors(tool).values())
+        return any(path.startswith("/proc/%d" % pid) and path.endswith(end)
+                   for path in descriptors(tool).values())
     except OSError:
         return False
 
@@ -275,6 +276,32 @@ def ended(context):
                     errors)
 
 
+def another_program(context):
+    """One that begins anew while it is read is not told as if it were one."""
+    caught = None
+    with context.target("census.py", 1, unchanged=False) as target:
+        for _ in range(40):
+            tool = subprocess.Popen([context.program, "census", str(target.pid), "--json"],
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            try:
+                wait_until(lambda: tool.poll() is not None
+                           or looks_at(tool.pid, target.pid, "/pagemap"), 20, "it begins")
+                os.kill(tool.pid, signal.SIGSTOP)
+                target.send("again")
+                message = target.read(60)
+                require("ready" in message, "the target did not begin again", message)
+                os.kill(tool.pid, signal.SIGCONT)
+                _, errors = tool.communicate(timeout=60)
+            finally:
+                tool.kill()
+            # it may have been through by then
+            require(tool.returncode in (0, 11), "status %d" % tool.returncode, errors)
+            if tool.returncode:
+                caught = errors
+                break
+        require(caught and b"another program" in caught, "nobody saw that it began again", caught)
+
+
 # Each waits for its seconds to pass.
 HEAVY = ["progress"]
-CASES = [truth_of_it, stopped, formats, growth, progress, busy, ended]
+CASES = [truth_of_it, stopped, formats, growth, progress, busy, ended, another_program]

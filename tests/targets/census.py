@@ -6,6 +6,7 @@ sys.getsizeof is rounded up as the allocators do.
 """
 import collections
 import gc
+import os
 import signal
 import sys
 import threading
@@ -322,7 +323,12 @@ def signals():
     return [COUNTS[number] for number in sorted(COUNTS)]
 
 
+def again():
+    """The same program from its start, in the same process."""
+    os.execv(sys.executable, [sys.executable] + sys.argv)
+
+
 make(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
 talk.serve(truth=truth, collectable=collectable, busy=busy, idle=idle, turns=turns, grow=grow,
            reserve=reserve, page_out=page_out, numpy_arrays=numpy_arrays,
-           count_signals=count_signals, signals=signals, dump_to=dump_to)
+           count_signals=count_signals, signals=signals, dump_to=dump_to, again=again)

@@ -225,12 +225,30 @@ static void swap_is_told_apart(void **state)
 	pa_census_close(&input);
 }
 
+/* The kernel has no pages to tell of a program that has been replaced. */
+static void another_program_is_told(void **state)
+{
+	struct pa_diag diag = { 0 };
+	struct pa_census_input input;
+	char path[128];
+
+	(void)state;
+	open_it(&input);
+	assert_int_equal(pa_census_check(&input, &diag), 0);
+	path_of(path, "pagemap");
+	assert_int_equal(truncate(path, 0), 0);
+	assert_int_equal(pa_census_check(&input, &diag), PA_E_EXITED);
+	pa_census_close(&input);
+	make_pagemap();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_what_is_there),
 		cmocka_unit_test(nothing_is_brought_in),
 		cmocka_unit_test(swap_is_told_apart),
+		cmocka_unit_test(another_program_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, make_all, remove_all);
