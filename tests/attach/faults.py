@@ -41,12 +41,14 @@ def killed_at_random(context):
         require_equal(target.ask("stop")["wrong"], 0, "wrong answers of its threads")
 
 
-def two_at_once(context):
+def two_at_once(context, crowded=False):
     """Two commands attach at the same time: one payload, two good ends or a
     refusal that says why."""
     tool = context.tool
     for _ in range(10 if context.full else 4):
         with context.target("busy.py") as target:
+            if crowded:
+                target.ask("crowd")
             target.ask("start")
             commands = [start(context, target, "--format", "json") for _ in range(3)]
             statuses = [c.wait(60) for c in commands]
@@ -57,6 +59,12 @@ def two_at_once(context):
             tool.still_served(target)
             alone(target)
             require_equal(target.ask("stop")["wrong"], 0, "wrong answers of its threads")
+
+
+def two_at_once_elsewhere(context):
+    """The same where no low slot is free: they do not see each other before
+    one has its hooks in."""
+    two_at_once(context, True)
 
 
 def busy_target(context):
@@ -75,4 +83,4 @@ def busy_target(context):
         context.note("stopped %.2f ms at most" % (max(stopped) / 1e6))
 
 
-CASES = [killed_at_random, two_at_once, busy_target]
+CASES = [killed_at_random, two_at_once, two_at_once_elsewhere, busy_target]

@@ -115,4 +115,16 @@ def stop():
     return {"wrong": len(WRONG), "what": WRONG[:5], "turns": TURNS[0]}
 
 
-talk.serve(start=start, stop=stop)
+def crowd():
+    """Reserve all places where a payload puts its directory first."""
+    mmap = ctypes.CDLL(None).mmap
+    mmap.restype = ctypes.c_void_p
+    at, step, count, room = 0x2000000000, 0x100000000, 16, 0x10000
+    # no access; private, anonymous, no swap space, only if all is free
+    got = mmap(ctypes.c_void_p(at - room), ctypes.c_size_t(count * step + 2 * room), 0,
+               0x104022, -1, ctypes.c_long(0))
+    if got != at - room:
+        raise MemoryError("the low slots are not free")
+
+
+talk.serve(start=start, stop=stop, crowd=crowd)
