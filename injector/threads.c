@@ -17,13 +17,13 @@
 #include <sys/ptrace.h>
 #include <sys/random.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "injector/fault.h"
 #include "injector/hurry.h"
 #include "injector/proc.h"
+#include "injector/report.h"
 #include "injector/restart.h"
 #include "injector/seccomp.h"
 
@@ -203,26 +203,9 @@ static void wait_for_child(bool spin)
 	sigtimedwait(&set, NULL, &limit);
 }
 
-enum pa_report pa_threads_report(pid_t tid, int *signal)
-{
-	siginfo_t info = { 0 };
-
-	if (waitid(P_PID, (id_t)tid, &info, __WALL | WSTOPPED | WEXITED |
-		   WNOHANG | WNOWAIT))
-		return errno == EINTR ? PA_REPORT_NONE : PA_REPORT_GONE;
-	if (!info.si_pid)
-		return PA_REPORT_NONE;
-	if (info.si_code != CLD_TRAPPED && info.si_code != CLD_STOPPED)
-		return PA_REPORT_GONE;
-	*signal = info.si_status & 0xff;
-	if (info.si_status >> 8 != PTRACE_EVENT_STOP)
-		return PA_REPORT_SIGNAL;
-	return *signal == SIGTRAP ? PA_REPORT_STOP : PA_REPORT_GROUP_STOP;
-}
-
 /* One report of the tracee: true if it is the stop that was asked for. */
-static bool is_stop(struct pa_attempt *a, enum pa_report report, int signal,
-		    bool *over)
+static bool is_stop(struct pa_attempt *a, enum pa_report_kind report,
+		    int signal, bool *over)
 {
 	*over = true;
 	switch (report) {
@@ -268,7 +251,7 @@ static bool interrupt(struct pa_attempt *a)
 	for (;;) {
 		int signal = 0;
 		bool over;
-		enum pa_report report = pa_threads_report(a->tid, &signal);
+		enum pa_report_kind report = pa_report(a->tid, &signal);
 
 		if (report != PA_REPORT_NONE) {
 			if (is_stop(a, report, signal, &over))
@@ -317,19 +300,25 @@ static void let_go(struct pa_attempt *a, enum pa_restart restart,
 	a->reason = a->safe->reason;
 }
 
-/* Write the stub unless the same bytes are there already. */
+/* Write the stub unless the same bytes are there already.  Where another
+ * build's are by now, a thread may be running them; half of ours may be on
+ * its way. */
 static int write_stub(struct pa_attempt *a)
 {
 	uint8_t there[1024];
 	size_t size;
 	const uint8_t *stub = pa_arch_stub(&size);
 
-	if (size > sizeof there)
-		return -1;
-	if (!pa_memory_read(a->memory, a->cave, there, size) &&
-	    !memcmp(there, stub, size))
-		return 0;
-	return pa_memory_write(a->memory, a->cave, stub, size);
+	for (int look = 0; look < 5 && size <= sizeof there; look++) {
+		if (pa_memory_read(a->memory, a->cave, there, size))
+			return -1;
+		if (!memcmp(there, stub, size))
+			return 0;
+		if (memcmp(there, PA_STUB_MARK, strlen(PA_STUB_MARK)))
+			return pa_memory_write(a->memory, a->cave, stub, size);
+	}
+	errno = EBUSY;
+	return -1;
 }
 
 /* Where a system call has a signal mask of its own, Linux before 5.1 tells
@@ -394,6 +383,16 @@ static void block_signals(struct pa_attempt *a, struct pa_block *block)
 		       &block->signals_blocked);
 }
 
+/* Nothing of the thread itself has been changed yet. */
+static void refuse_commit(struct pa_attempt *a, const char *what)
+{
+	set_outcome(a, PA_ATTEMPT_FAILED, what);
+	if (a->waits)
+		pa_arch_set_regs(a->tid, &a->regs);
+	a->waits = false;
+	ptrace(PTRACE_DETACH, a->tid, NULL, NULL);
+}
+
 static void commit(struct pa_attempt *a, enum pa_restart restart,
 		   struct pa_regs *regs)
 {
@@ -402,14 +401,12 @@ static void commit(struct pa_attempt *a, enum pa_restart restart,
 
 	pa_fault_point(PA_FAULT_SAFE);
 	if (pa_memory_write(a->memory, at, &block, sizeof block)) {
-		set_outcome(a, PA_ATTEMPT_FAILED, "writing below the stack");
-		ptrace(PTRACE_DETACH, a->tid, NULL, NULL);
+		refuse_commit(a, "writing below the stack");
 		return;
 	}
 	pa_fault_point(PA_FAULT_BLOCK);
 	if (write_stub(a)) {
-		set_outcome(a, PA_ATTEMPT_FAILED, "writing the stub");
-		ptrace(PTRACE_DETACH, a->tid, NULL, NULL);
+		refuse_commit(a, "writing the stub");
 		return;
 	}
 	pa_fault_point(PA_FAULT_STUB);

@@ -77,20 +77,6 @@ struct pa_attempt {
 	uint64_t signals;		/* address of the mask in the block */
 };
 
-/*
- * What the kernel tells of a thread that the caller traces.  The report is
- * left where it is: the kernel would forget the signal of a thread whose
- * tracer takes the report and then dies.
- */
-enum pa_report {
-	PA_REPORT_NONE = 0,	/* it runs */
-	PA_REPORT_STOP,		/* the stop that was asked for */
-	PA_REPORT_GROUP_STOP,	/* job control has stopped it */
-	PA_REPORT_SIGNAL,	/* *signal is to be passed on to it */
-	PA_REPORT_GONE,		/* it has ended, or is not traced by us */
-};
-enum pa_report pa_threads_report(pid_t tid, int *signal);
-
 /* Make one attempt; bounded by 0.1 s, or 2 s where the thread has to wait for
  * a CPU.  The caller has blocked signals. */
 void pa_threads_attempt(struct pa_attempt *attempt);

@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "injector/arch.h"
+#include "injector/report.h"
 #include "injector/restart.h"
-#include "injector/threads.h"
 
 #define THREADS_MAX 4096
 #define STOP_NS_MAX 100000000ull
@@ -92,7 +92,7 @@ static int seize_new(struct world *w)
 static void look_at(struct one *one)
 {
 	int signal = 0;
-	enum pa_report report = pa_threads_report(one->tid, &signal);
+	enum pa_report_kind report = pa_report(one->tid, &signal);
 
 	if (report == PA_REPORT_SIGNAL)
 		ptrace(PTRACE_CONT, one->tid, NULL, (void *)(long)signal);

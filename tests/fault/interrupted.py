@@ -4,6 +4,7 @@ result, without EINTR and not before its time.  Calls whose timeout starts
 anew after a stop may be late, by one timeout for each stop; how late is
 printed, as a busy machine is late by itself."""
 
+import errno
 import re
 import time
 
@@ -16,6 +17,10 @@ MAY_BE_LATE = ("epoll_wait", "epoll_pwait", "epoll_pwait2", "recv_timeout", "rec
                "recvmmsg_timeout", "read_timeout", "accept_timeout", "send_timeout",
                "connect_timeout", "semtimedop", "sigtimedwait", "io_getevents",
                "io_uring_enter")
+
+# Some that the kernel ends with EINTR itself, if nobody makes up for it.
+SEEN_AS_EINTR = ("accept_timeout", "epoll_wait_infinite", "recv_timeout", "semop",
+                 "sigtimedwait")
 
 
 def stopped_in(context, faults, target, name, tid, unsafe):
@@ -128,6 +133,25 @@ def dead_tool_is_not_awaited(context):
     require(min(took) < 0.1, "how long a dead tool was waited for", took)
 
 
+def commit_fails(context):
+    """The thread is stopped, and the kernel then refuses to write: it is let
+    go with its call as it was."""
+    faults = Faults(context)
+    with fault_target(context, "calls.py") as target:
+        require(target.ask("prepared") >= 0, "the calls could not be prepared")
+        facts = wait_until(lambda: ready(target), 10, "all threads to be in their calls")
+        for name in sorted(facts) if context.full else SEEN_AS_EINTR:
+            fact = facts[name]
+            wait_until(lambda: place(target, fact["tid"]), 10, "the thread in " + name)
+            done = faults.run(target, "pwrite:1:%d" % errno.EIO,
+                              {"PA_FAULT_THREAD": str(fact["tid"])}, timeout="1s")
+            require(done.returncode in [context.tool.status_of[word] for word in (
+                "trace-failed", "no-safe-point")], "status: %s" % done.stderr)
+            after_fault(context, target)
+        judge(target.ask("facts"), context)
+        target.ask("stop")
+
+
 def chosen_last(context):
     """No thread in a call of which exactness cannot be promised is stopped
     while there are others."""
@@ -151,4 +175,5 @@ def chosen_last(context):
         target.ask("stop")
 
 
-CASES = [calls_are_exact, tool_is_late, dead_tool_is_not_awaited, chosen_last]
+CASES = [calls_are_exact, tool_is_late, dead_tool_is_not_awaited, commit_fails,
+         chosen_last]

@@ -15,8 +15,8 @@ import time
 
 from fault_context import Faults, after_fault, fault_target
 from points import judged
-from process import (Failure, Skip, our_threads, proc_status, require, require_equal, state,
-                     wait_until)
+from process import (Failure, Skip, mappings, our_threads, proc_status, require, require_equal,
+                     state, wait_until)
 
 # Calls of the tool at which it is frozen.
 STEPS = ("ptrace", "pwrite", "waitid", "openat", "process_vm_readv", "sendfile", "unlinkat",
@@ -301,6 +301,45 @@ def second_injector(context):
     context.note(", ".join("%s %d" % w for w in sorted(words.items())))
 
 
+def code_left(pid):
+    """Address and bytes of the code that attaches leave, in /proc/PID/mem."""
+    with open("/proc/%d/mem" % pid, "rb", 0) as memory:
+        for line in mappings(pid):
+            fields = line.split()
+            if "x" not in fields[1] or fields[-1].startswith("["):
+                continue
+            end = int(fields[0].split("-")[1], 16)
+            memory.seek(end - 4096)
+            page = memory.read(4096)
+            at = page.find(b"PYATTACH")
+            if at >= 0:
+                size = int.from_bytes(page[at + 8:at + 16], "little")
+                return end - 4096 + at, page[at:at + size]
+    raise Failure("no code is left")
+
+
+def other_build(context):
+    """Another build's code came into the place that was found free: it may
+    be running, and stays."""
+    faults = Faults(context)
+    with fault_target(context, "racing.py") as target:
+        plain = target.ask("allocators")
+        with frozen(context, faults, target, "ptrace:1") as tool:
+            require_equal(faults.run(target).returncode, 0, "the first attach")
+            after_fault(context, target)
+            at, code = code_left(target.pid)
+            other = code[:-1] + bytes([code[-1] ^ 1])
+            with open("/proc/%d/mem" % target.pid, "r+b", 0) as memory:
+                memory.seek(at)
+                memory.write(other)
+            done = tool.go_on()
+        require_equal(outcome(context, done, "ptrace:1", ("trace-failed",)), "trace-failed",
+                      "word")
+        require(b"writing the stub" in done.stderr, "message", done.stderr)
+        require_equal(code_left(target.pid), (at, other), "the other code")
+        works_again(context, target, plain, done)
+
+
 # ---- the pid is used again ----
 
 class PidSpace:
@@ -439,4 +478,4 @@ def signal_survives(context):
 
 CASES = [signal_survives, stopped_at_last, traced_at_last, target_exits, target_executes, target_forks,
          target_is_killed, target_is_stopped, strace_comes, gdb_comes, second_injector,
-         pid_is_used_again]
+         other_build, pid_is_used_again]

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Why a traced thread has stopped.
+ */
+#ifndef PA_INJECTOR_REPORT_H
+#define PA_INJECTOR_REPORT_H
+
+#include <sys/types.h>
+
+/*
+ * What the kernel tells of a thread that the caller traces.  The report is
+ * left where it is: the kernel would forget the signal of a thread whose
+ * tracer takes the report and then dies.
+ */
+enum pa_report_kind {
+	PA_REPORT_NONE = 0,	/* it runs */
+	PA_REPORT_STOP,		/* the stop that was asked for */
+	PA_REPORT_GROUP_STOP,	/* job control has stopped it */
+	PA_REPORT_SIGNAL,	/* *signal is to be passed on to it */
+	PA_REPORT_GONE,		/* it has ended, or is not traced by us */
+};
+enum pa_report_kind pa_report(pid_t tid, int *signal);
+
+#endif /* PA_INJECTOR_REPORT_H */
