@@ -425,7 +425,8 @@ def stopped_at_last(context):
             done = tool.go_on()
         require_equal(outcome(context, done, "ptrace:1", ("stopped",)), "stopped", "word")
         require(b"is stopped (by job control)" in done.stderr, "message", done.stderr)
-        require_equal(state(target.pid), "T", "its state")
+        # let go by the tool, it has to run up to where it stops again
+        wait_until(lambda: state(target.pid) == "T", 30, "it is stopped again")
         target.process.send_signal(signal.SIGCONT)
         after_fault(context, target, plain)
 
