@@ -49,9 +49,11 @@ def fork_warns_of_nothing(context):
 
 def attach_amid_forks(context):
     """It forks all the time while we attach and detach: each attach works or
-    runs out of time, and no fork sees our thread on its way in or out."""
+    runs out of time, and no fork sees our thread on its way in or out.  But
+    for one that is begun between a fork and its counting of threads, some
+    0.5 % of such attaches (decision 8): four of 30 are no chance any more."""
     tool = context.tool
-    attached = 0
+    attached, warnings = 0, []
     with context.target("forking.py") as target:
         for busy in (0, 0.01, -0.005, 0.002, -0.001):
             target.send("storm", 2, busy)
@@ -64,8 +66,11 @@ def attach_amid_forks(context):
                     attached += 1
                     tool.good("detach", target.pid)
             forks, warned = target.answer(60)
-            require_equal(warned, [], "warnings of os.fork()")
+            warnings += warned
             context.note("%g: %d forks" % (busy, forks))
+        require(len(warnings) <= 3, "warnings of os.fork()", warnings)
+        if warnings:
+            context.note("%d warned of our thread" % len(warnings))
         require(attached >= 15, "only %d attaches of 30 worked" % attached)
 
 
