@@ -135,7 +135,7 @@ def beats_on(target, seconds=HANG):
 def untraced(target):
     """Alive, no tracer, no thread in a tracing stop."""
     require(target.process.poll() is None, "the target died", target.story())
-    wait_until(lambda: proc_status(target.pid, "TracerPid") == "0", 2, "the tracer to be gone")
+    wait_until(lambda: proc_status(target.pid, "TracerPid") == "0", 10, "the tracer to be gone")
     for tid in process.threads(target.pid):
         try:
             status = process.read_proc(target.pid, "task/%d/stat" % tid)
@@ -217,7 +217,7 @@ def after_fault(context, target, plain=None):
     attached = settled(context, target)
     if attached:
         context.tool.detach(target)
-    wait_until(lambda: not our_threads(target.pid), 3, "our thread to end")
+    wait_until(lambda: not our_threads(target.pid), 30, "our thread to end")
     if plain is not None:
         require_equal(target.ask("allocators"), plain, "allocators after a fault")
     return attached

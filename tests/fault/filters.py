@@ -85,7 +85,7 @@ def strict(context):
     """Who may only read and write is left alone."""
     with fault_target(context, "filters.py") as target:
         target.ask("obey_strictly")
-        wait_until(lambda: read_status(target.pid, "Seccomp") == "1", 5, "strict mode")
+        wait_until(lambda: read_status(target.pid, "Seccomp") == "1", 30, "strict mode")
         error = context.tool.refused("seccomp", "attach", target.pid,
                                      *context.tool.attach_options())
         require("strict" in error["message"], "the mode is not named", error)

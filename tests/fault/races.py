@@ -197,7 +197,7 @@ def was_killed(context, target, plain, done):
 def kill(target, tool):
     target.process.send_signal(signal.SIGKILL)
     # a frozen tracer keeps the remains of a thread
-    wait_until(lambda: state(target.pid) in "ZX", 5, "the target to die")
+    wait_until(lambda: state(target.pid) in "ZX", 30, "the target to die")
 
 
 def target_is_killed(context):
@@ -297,7 +297,7 @@ def second_injector(context):
             require("attached" in pair, "neither attached at %s" % step, first.stderr,
                     second.stderr)
             # who gave way has told so before its thread has quite ended
-            wait_until(lambda: len(our_threads(target.pid)) == 1, 3,
+            wait_until(lambda: len(our_threads(target.pid)) == 1, 30,
                        "one thread of ours to be left after " + pair)
             works_again(context, target, plain, first)
     context.note(", ".join("%s %d" % w for w in sorted(words.items())))
@@ -474,7 +474,7 @@ def signal_survives(context):
                 target.process.send_signal(signal.SIGUSR1)
                 wait_until(lambda: state(target.pid) == "t", 10, "the thread to stop")
                 require_equal(tool.go_on().returncode, -9, "the tool's end at " + death)
-            wait_until(lambda: target.ask("caught") == sent, 5, "the signal, after " + death)
+            wait_until(lambda: target.ask("caught") == sent, 30, "the signal, after " + death)
             after_fault(context, target)
         works_again(context, target, plain, None)
 
