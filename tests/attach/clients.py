@@ -153,6 +153,8 @@ def slow_and_dead_clients(context):
                 "answers", answers)
         for client in crowd:
             client.close()
+        # "busy" until it has seen that they are gone
+        wait_until(lambda: tool.run("status", target.pid).status == 0, 30, "room for a client")
         tool.still_served(target)
 
 
