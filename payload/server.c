@@ -203,6 +203,21 @@ static struct pa_client *free_client(void)
 	return NULL;
 }
 
+/* A place whose client has gone since the round began; NULL: none has. */
+static struct pa_client *left_client(void)
+{
+	for (int i = 0; i < PA_WIRE_CLIENTS_MAX; i++) {
+		struct pollfd p = { clients[i].socket.fd, 0, 0 };
+
+		if (poll(&p, 1, 0) != 1 || !(p.revents & POLLHUP))
+			continue;
+		pa_client_step(&clients[i], POLLIN | POLLHUP);
+		if (clients[i].socket.fd < 0)
+			return &clients[i];
+	}
+	return NULL;
+}
+
 static void accept_clients(void)
 {
 	for (int i = 0; i < PA_WIRE_CLIENTS_MAX; i++) {
@@ -216,6 +231,8 @@ static void accept_clients(void)
 				accept_after_ns = now_ns() + BACK_OFF_NS;
 			return;
 		}
+		if (!client)
+			client = left_client();
 		if (!client)
 			pa_client_turn_away(fd);
 		else

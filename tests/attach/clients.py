@@ -153,8 +153,7 @@ def slow_and_dead_clients(context):
                 "answers", answers)
         for client in crowd:
             client.close()
-        # "busy" until it has seen that they are gone
-        wait_until(lambda: tool.run("status", target.pid).status == 0, 30, "room for a client")
+        # there is room at once, whether the payload has seen them go or not
         tool.still_served(target)
 
 
