@@ -2,12 +2,27 @@
 """Signals that come while a thread is stopped, or loads the payload: each
 must end the system call that it would have ended, and no other."""
 
+import contextlib
+
 from fault_context import Faults, after_fault, fault_target
 from process import require, require_equal, wait_until
 
 # A handler with SA_RESTART does not end these.
 BY_FLAG = ("futex", "read", "read_restarted", "sem_timedwait")
 BETWEEN_MAX = 3		# signals in the kernel's own moment, 1 in 20000 stops
+
+
+@contextlib.contextmanager
+def woken_threads(context):
+    """(target, {call: what its thread did}): threads that wait in a call each,
+    woken by signals all the time; at the end none was lost, and what they did
+    is brought up to date."""
+    with fault_target(context, "wakeups.py", str(context.random.getrandbits(20))) as target:
+        require_equal(target.ask("prepared"), 0, "the calls are prepared")
+        facts = wait_until(lambda: all_sent(target), 20, "every thread to be woken once")
+        before = {name: fact["sent"] for name, fact in facts.items()}
+        yield target, facts
+        facts.update(all_judged(target, before))
 
 
 def every_signal_wakes(context):
@@ -17,10 +32,7 @@ def every_signal_wakes(context):
     rounds = 12 if context.full else 4
     ok = (0, context.tool.status_of["no-safe-point"])
     attached = 0
-    with fault_target(context, "wakeups.py", str(context.random.getrandbits(20))) as target:
-        require_equal(target.ask("prepared"), 0, "the calls are prepared")
-        facts = wait_until(lambda: all_sent(target), 20, "every thread to be woken once")
-        before = {name: fact["sent"] for name, fact in facts.items()}
+    with woken_threads(context) as (target, facts):
         for turn in range(rounds):
             for name, fact in sorted(facts.items()):
                 env = {"PA_FAULT_THREAD": str(fact["tid"]), "PA_FAULT_UNSAFE": str(turn % 2)}
@@ -29,7 +41,6 @@ def every_signal_wakes(context):
                     name, done.stderr))
                 attached += done.returncode == 0
                 after_fault(context, target)
-        facts = all_judged(target, before)
     require(attached > rounds * len(facts) // 2, "attaches that came up", attached)
     context.note("%d attaches, %d signals" % (
         attached, sum(fact["sent"] for fact in facts.values())))
@@ -41,10 +52,7 @@ def dead_tool_loses_none(context):
     faults = Faults(context)
     rounds = 6 if context.full else 2
     deaths = 0
-    with fault_target(context, "wakeups.py", str(context.random.getrandbits(20))) as target:
-        require_equal(target.ask("prepared"), 0, "the calls are prepared")
-        facts = wait_until(lambda: all_sent(target), 20, "every thread to be woken once")
-        before = {name: fact["sent"] for name, fact in facts.items()}
+    with woken_threads(context) as (target, facts):
         for _ in range(rounds):
             for name, fact in sorted(facts.items()):
                 for death in ["ptrace:7:after"] + (
@@ -52,7 +60,6 @@ def dead_tool_loses_none(context):
                     done = faults.run(target, death, {"PA_FAULT_THREAD": str(fact["tid"])})
                     deaths += done.returncode == -9
                     after_fault(context, target)
-        facts = all_judged(target, before)
     require(deaths > rounds * len(facts) // 2, "tools that died", deaths)
     context.note("%d deaths" % deaths)
 

@@ -69,23 +69,32 @@ static void lock_excludes(void **state)
 	assert_int_equal(errno, 4321);
 }
 
-static void lock_is_free_in_a_fork_child(void **state)
+/* What f returns in a fork child. */
+static int in_child(int (*f)(void))
 {
 	int status = 0;
-	pid_t pid;
+	pid_t pid = fork();
 
-	(void)state;
-	pa_store_lock();
-	pid = fork();
-	if (pid == 0) {
-		pa_store_lock_reset();
-		pa_store_lock();
-		_exit(42);
-	}
-	pa_store_unlock();
+	if (pid == 0)
+		_exit(f());
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 42);
+	return WEXITSTATUS(status);
+}
+
+static int lock_anew(void)
+{
+	pa_store_lock_reset();
+	pa_store_lock();
+	return 42;
+}
+
+static void lock_is_free_in_a_fork_child(void **state)
+{
+	(void)state;
+	pa_store_lock();
+	assert_int_equal(in_child(lock_anew), 42);
+	pa_store_unlock();
 }
 
 /* ---- mappings ---- */
@@ -161,37 +170,31 @@ static void directory_lies_at_a_slot(void **state)
 	assert_ptr_equal(pa_store_directory(), d);
 }
 
-/* A fork child whose slots are all taken, by a map that a reader could not
- * mistake for ours. */
+/* All slots are taken, by maps that a reader could not mistake for ours: the
+ * failed step, or 0. */
+static int map_elsewhere(void)
+{
+	struct pa_directory *d;
+
+	for (unsigned k = 0; k < PA_SLOT_COUNT; k++)
+		mmap((void *)(PA_SLOT_FIRST + k * PA_SLOT_STEP), 4096,
+		     PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memset(&pa_store, 0, sizeof(pa_store));
+	if (pa_store_map_directory() != 0)
+		return 1;
+	d = pa_store_directory();
+	if (d->flags & PA_FLAG_LOW_SLOT)
+		return 2;
+	if ((uintptr_t)d % (2u << 20) || is_readable((char *)d - 1)
+	    || is_readable((char *)d + 4096))
+		return 3;
+	return pa_store_start(PA_MEMORY_MIN) == 0 ? 0 : 4;
+}
+
 static void directory_lies_anywhere_if_slots_are_taken(void **state)
 {
-	int status = 0;
-	pid_t pid;
-
 	(void)state;
-	pid = fork();
-	if (pid == 0) {
-		struct pa_directory *d;
-
-		for (unsigned k = 0; k < PA_SLOT_COUNT; k++)
-			mmap((void *)(PA_SLOT_FIRST + k * PA_SLOT_STEP), 4096,
-			     PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		memset(&pa_store, 0, sizeof(pa_store));
-		if (pa_store_map_directory() != 0)
-			_exit(1);
-		d = pa_store_directory();
-		if (d->flags & PA_FLAG_LOW_SLOT)
-			_exit(2);
-		if ((uintptr_t)d % (2u << 20) || is_readable((char *)d - 1)
-		    || is_readable((char *)d + 4096))
-			_exit(3);
-		if (pa_store_start(PA_MEMORY_MIN) != 0)
-			_exit(4);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_int_equal(in_child(map_elsewhere), 0);
 }
 
 /* A directory as another copy of the payload would have it. */
@@ -208,7 +211,7 @@ static struct pa_directory *other_directory(unsigned slot, pid_t pid)
 	return d;
 }
 
-/* In a fork child, at slot 1, between two others: the failed step, or 0. */
+/* At slot 1, between two others: the failed step, or 0. */
 static int meet_rivals(void)
 {
 	struct pa_directory *low, *high;
@@ -246,18 +249,10 @@ static int meet_rivals(void)
 
 static void rivals_are_told_apart(void **state)
 {
-	int status = 0;
-	pid_t pid;
-
 	(void)state;
 	if (!some_slot_is_free())
 		LEAVE_OUT("no low slot is free in this process");
-	pid = fork();
-	if (pid == 0)
-		_exit(meet_rivals());
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_int_equal(in_child(meet_rivals), 0);
 }
 
 static uint64_t resident_bytes(const char *from, size_t bytes)
