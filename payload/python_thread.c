@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The state that our thread has in the interpreter while it holds the GIL:
- * made so that no fork copies it half made.
+ * The gate between a fork and what it must not copy half made: the state that
+ * our thread has in the interpreter while it holds the GIL, and descriptors
+ * that the child would not know of (entry.c).
  *
  * PyGILState_Ensure makes one without the GIL, under the lock of the list of
  * thread states.  Up to 3.12 a fork takes no note of that lock: up to 3.11
@@ -90,7 +91,8 @@ void pa_own_state_end(void)
 		pa_python_calls.gil_release(0);
 	}
 	pa_python_calls.gil_release(ensured);
-	set_making(0);
+	if (made)
+		set_making(0);
 }
 
 /* ---- the thread that forks ---- */
