@@ -27,6 +27,7 @@
 
 #define ABSTRACT_MAX 64	/* candidates tried for one process */
 #define TRACED_NS 1000000000ull	/* longer is no attach of ours */
+#define MEND_NS 7000000000ull	/* a payload looks after its socket every 5 s */
 
 /* ---- one address ---- */
 
@@ -218,6 +219,7 @@ struct search {
 	struct pa_wire *wire;
 	struct pa_diag *diag;
 	int err;		/* the most telling error so far */
+	bool unreachable;	/* attached, but no socket was found */
 };
 
 /* True once connected. */
@@ -352,8 +354,14 @@ static int connect_anywhere(struct search *s)
 	snprintf(table, sizeof table, "/proc/%d/net/unix", (int)p->pid);
 	if (each_socket(table, try_abstract, &abstract))
 		return 0;
-	return s->err ? s->err :
-		not_attached(s, at ? state_reason(&directory) : "");
+	if (s->err)
+		return s->err;
+	s->unreachable = at && directory.state == PA_STATE_ATTACHED;
+	if (s->unreachable)
+		return pa_fail(s->diag, PA_E_TIMEOUT, "the payload in process "
+			       "%d has no socket that can be reached",
+			       (int)p->pid);
+	return not_attached(s, at ? state_reason(&directory) : "");
 }
 
 /* ---- one process ---- */
@@ -434,6 +442,34 @@ static int ask_status(struct pa_wire *wire, struct pa_status *status,
 	return err;
 }
 
+static int connect_once(pid_t pid, struct search *s)
+{
+	struct pa_wire *wire = s->wire;
+	int err;
+
+	s->unreachable = false;
+	if (look_past_attach(pid, wire->deadline_ns, &wire->process))
+		return pa_fail(s->diag, PA_E_NO_PROCESS, "there is no process "
+			       "%d", (int)pid);
+	err = check_state(&wire->process, s->diag);
+	return err ? err : connect_anywhere(s);
+}
+
+/* A socket whose descriptor was closed, or its file removed, is made anew. */
+static int connect_in_time(pid_t pid, struct search *s)
+{
+	const struct timespec pause = { 0, 20000000 };
+	uint64_t end = pa_now_ns() + MEND_NS;
+	int err;
+
+	if (end > s->wire->deadline_ns)
+		end = s->wire->deadline_ns;
+	while ((err = connect_once(pid, s)) && s->unreachable &&
+	       pa_now_ns() < end)
+		nanosleep(&pause, NULL);
+	return err;
+}
+
 int pa_discover(pid_t pid, uint64_t deadline_ns, struct pa_wire *wire,
 		struct pa_status *status, struct pa_diag *diag)
 {
@@ -443,12 +479,7 @@ int pa_discover(pid_t pid, uint64_t deadline_ns, struct pa_wire *wire,
 	memset(wire, 0, sizeof *wire);
 	wire->fd = -1;
 	wire->deadline_ns = deadline_ns;
-	if (look_past_attach(pid, deadline_ns, &wire->process))
-		return pa_fail(diag, PA_E_NO_PROCESS, "there is no process %d",
-			       (int)pid);
-	err = check_state(&wire->process, diag);
-	if (!err)
-		err = connect_anywhere(&search);
+	err = connect_in_time(pid, &search);
 	if (err == PA_E_NOT_ATTACHED)
 		err = explain(pid, diag);
 	if (!err)

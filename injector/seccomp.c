@@ -187,7 +187,8 @@ static const struct call calls[] = {
 	CALL(getsockopt, 3), CALL(shutdown, 3), CALL(sendto, 3),
 	CALL(recvfrom, 3), CALL(poll), CALL(socketpair), CALL(write, 3),
 	MAY_FAIL(mkdir), MAY_FAIL(chmod), MAY_FAIL(unlink), CALL(geteuid),
-	MAY_FAIL(fcntl, 3), MAY_FAIL(open), MAY_FAIL(pipe), MAY_FAIL(pipe2),
+	MAY_FAIL(flock, 3), MAY_FAIL(fcntl, 3), MAY_FAIL(open),
+	MAY_FAIL(pipe), MAY_FAIL(pipe2),
 	MAY_FAIL(process_vm_readv), MAY_FAIL(restart_syscall),
 	MAY_FAIL(ppoll),	/* the stub's too */
 };

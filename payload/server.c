@@ -241,21 +241,23 @@ static void accept_clients(void)
 	count_clients();
 }
 
-/* The target closed our numbers, or uses them itself by now. */
+/* The target closed our numbers, or uses them itself by now; or somebody
+ * tidied up where the socket's file lay. */
 static void mend(void)
 {
 	char text[96];
 	struct pa_text why;
+	bool lost = pa_socket_lost();
 
-	if (can_be_woken() && pa_owned_good(&pa_listener))
+	if (can_be_woken() && pa_owned_good(&pa_listener) && !lost)
 		return;
 	if (now_ns() < reopen_after_ns)
 		return;
 	reopen_after_ns = now_ns() + RETRY_NS;
 	if (!can_be_woken())
 		open_waker();
-	if (!pa_owned_good(&pa_listener)) {
-		pa_listener.fd = -1;
+	if (!pa_owned_good(&pa_listener) || lost) {
+		pa_owned_close(&pa_listener);
 		pa_text_init(&why, text, sizeof text);
 		pa_socket_open(&why);
 	}

@@ -40,6 +40,8 @@ struct pa_client {
 extern struct pa_owned pa_listener;
 
 int pa_socket_open(struct pa_text *why);
+/* Its file was removed, or something else lies in its place. */
+bool pa_socket_lost(void);
 void pa_socket_unlink(void);
 /* Forget the name without touching the file (fork child). */
 void pa_socket_forget(void);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -14,6 +15,7 @@
 #include "payload/sys.h"
 
 #define BACKLOG 128
+#define LOCK_WAIT_MS 50		/* whoever has it needs far less */
 
 struct pa_owned pa_listener = PA_OWNED_NONE;
 
@@ -64,9 +66,31 @@ static bool tmp_directory(struct pa_text *path)
 	return make_private(path->start);
 }
 
+/*
+ * Between bind and listen a socket looks like that of a process that died, and
+ * where no low slot is free several copies of the payload get so far at one
+ * time.  The lock goes with the descriptor.  False: somebody keeps it; -1 in
+ * *fd: there is none to be had, which is no reason to stop.
+ */
+static bool lock_directory(const char *path, int *fd)
+{
+	*fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	for (int i = 0; *fd >= 0 && flock(*fd, LOCK_EX | LOCK_NB) != 0; i++) {
+		if (errno != EWOULDBLOCK)
+			break;
+		if (i == LOCK_WAIT_MS) {
+			close(*fd);
+			return false;
+		}
+		pa_sleep_ns(1000000);
+	}
+	return true;
+}
+
 /* ---- binding ---- */
 
-/* Nobody listens behind this file of ours: a process with our pid died. */
+/* Nobody listens behind this file of ours: a process with our pid died.
+ * Asked with the lock of its directory. */
 static bool stale(const struct sockaddr_un *address)
 {
 	struct stat st;
@@ -110,28 +134,32 @@ static void remember_file(const char *path)
 
 	if (pa_lstat(path, &st) != 0)
 		return;
-	strcpy(file.path, path);
 	file.dev = st.st_dev;
 	file.ino = st.st_ino;
+	strcpy(file.path, path);
 }
 
 static int listen_in(bool (*directory)(struct pa_text *))
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct pa_text path;
-	int fd;
+	int lock, fd, error;
 
 	pa_text_init(&path, address.sun_path, sizeof address.sun_path);
-	if (!directory(&path))
+	if (!directory(&path) || !lock_directory(path.start, &lock))
 		return -1;
 	pa_text_string(&path, "/");
 	pa_text_number(&path, pa_getpid());
 	pa_text_string(&path, ".sock");
 	fd = listen_at(&address, sizeof address);
+	error = errno;
 	if (fd >= 0) {
 		remember_file(address.sun_path);
 		strcpy(pa_store_directory()->socket, address.sun_path);
 	}
+	if (lock >= 0)
+		close(lock);
+	errno = error;
 	return fd;
 }
 
@@ -167,7 +195,7 @@ int pa_socket_open(struct pa_text *why)
 {
 	int fd;
 
-	file.path[0] = 0;
+	pa_socket_forget();
 	memset(pa_store_directory()->socket, 0,
 	       sizeof pa_store_directory()->socket);
 	fd = listen_in(run_directory);
@@ -186,17 +214,41 @@ int pa_socket_open(struct pa_text *why)
 		? PA_E_NO_FD_LEFT : PA_E_SOCKET_FAILED;
 }
 
-void pa_socket_unlink(void)
+static bool is_file(const struct stat *st)
+{
+	return st->st_dev == file.dev && st->st_ino == file.ino;
+}
+
+static bool has_file(void)
+{
+	return __atomic_load_n(&file.path[0], __ATOMIC_SEQ_CST) != 0;
+}
+
+/* Forgotten before it is removed, which another thread does at the exit. */
+bool pa_socket_lost(void)
 {
 	struct stat st;
 
-	if (file.path[0] && pa_lstat(file.path, &st) == 0
-	    && st.st_dev == file.dev && st.st_ino == file.ino)
-		unlink(file.path);
-	file.path[0] = 0;
+	if (!has_file())
+		return false;
+	if (pa_lstat(file.path, &st) == 0)
+		return !is_file(&st) && has_file();
+	/* else it is out of reach, the privileges given up: stay there */
+	return errno == ENOENT && has_file();
+}
+
+void pa_socket_unlink(void)
+{
+	char path[sizeof file.path];
+	struct stat st;
+
+	strcpy(path, file.path);
+	pa_socket_forget();
+	if (path[0] && pa_lstat(path, &st) == 0 && is_file(&st))
+		unlink(path);
 }
 
 void pa_socket_forget(void)
 {
-	file.path[0] = 0;
+	__atomic_store_n(&file.path[0], 0, __ATOMIC_SEQ_CST);
 }

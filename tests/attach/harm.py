@@ -186,6 +186,48 @@ def counters_in_our_place(context):
         target.fds = {fd: what for fd, what in target.fds.items() if fd < 3}
 
 
+def socket_file_removed(context):
+    """Somebody tidies up /tmp: the next command finds the process all the
+    same, and the socket has a file again."""
+    tool = context.tool
+    with context.target("harm.py") as target:
+        path = tool.attach(target, "--rate", "16KiB")["socket"]
+        if path.startswith("@"):
+            context.skip("the socket has no file here")
+        os.unlink(context.row.inside(path))
+        tool.report(target)
+        require_equal(tool.status(target)["socket"], path, "the socket")
+        os.unlink(context.row.inside(path))
+        try:
+            os.rmdir(os.path.dirname(context.row.inside(path)))
+        except OSError:
+            pass  # others have their socket there
+        again = tool.attach(target)
+        require(again["already_attached"], "attached before", again)
+        tool.still_served(target)
+        tool.detach(target)
+
+
+def somebody_binds(context):
+    """Another copy in the same process is about to listen under our name, and
+    says so by the lock of the directory: its file is left alone."""
+    tool = context.tool
+    with context.target("harm.py") as target:
+        path = tool.attach(target)["socket"]
+        if path.startswith("@"):
+            context.skip("the socket has no file here")
+        tool.detach(target)
+        inode = target.ask("bind_only", path)
+        require(tool.attach(target)["socket"] != path, "a socket of its own")
+        require_equal(os.stat(context.row.inside(path)).st_ino, inode, "the other's file")
+        tool.still_served(target)
+        tool.detach(target)
+        require_equal(os.stat(context.row.inside(path)).st_ino, inode, "the other's file")
+        target.ask("unbind")
+        require_equal(tool.attach(target)["socket"], path, "a stale file's place")
+        tool.detach(target)
+
+
 def cpu_ns(pid, tid):
     return int(read_proc(pid, "task/%d/schedstat" % tid).split()[0])
 
@@ -240,6 +282,7 @@ def no_descriptor_is_left(context):
 
 
 # They wait for our thread to look after its descriptors, every 5 s.
-HEAVY = ["descriptors_closed", "no_descriptor_is_left"]
+HEAVY = ["descriptors_closed", "no_descriptor_is_left", "socket_file_removed"]
 CASES = [drops_privileges, socket_of_before, after_the_drop, payload_file_changes,
-         descriptors_closed, counters_in_our_place, no_descriptor_is_left]
+         descriptors_closed, counters_in_our_place, socket_file_removed, somebody_binds,
+         no_descriptor_is_left]

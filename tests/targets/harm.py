@@ -16,6 +16,7 @@ talk._out = os.fdopen(1, "w", encoding="ascii", closefd=False)
 KEPT = []
 PAIRS = []
 COUNTERS = []
+BOUND = []
 LIBC = ctypes.CDLL(None)
 MAPPED = []
 END = threading.Event()
@@ -76,6 +77,25 @@ def close_pairs():
     for one in PAIRS:
         one.close()
     del PAIRS[:]
+    return True
+
+
+def bind_only(path):
+    """A socket that is not yet listened on, and the lock of its directory;
+    the file's inode."""
+    lock = os.open(os.path.dirname(path), os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    one = socket.socket(socket.AF_UNIX)
+    one.bind(path)
+    BOUND.extend((one, lock))
+    return os.stat(path).st_ino
+
+
+def unbind():
+    """As if that copy had died: the file stays."""
+    BOUND[0].close()
+    os.close(BOUND[1])
+    del BOUND[:]
     return True
 
 
@@ -161,6 +181,6 @@ talk.serve(keep=keep, threads=threads, drop=drop, hide=hide, close_all=close_all
            pairs=pairs, pairs_are_whole=pairs_are_whole, close_pairs=close_pairs,
            counters=counters, counters_are_whole=counters_are_whole,
            close_counters=close_counters, fork=fork, spawn=spawn,
-           limit=limit,
+           limit=limit, bind_only=bind_only, unbind=unbind,
            fill_descriptors=fill_descriptors, free_descriptors=free_descriptors,
            map_pages=map_pages)
