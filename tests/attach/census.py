@@ -13,6 +13,22 @@ from process import (Failure, descriptors, mappings, read_proc, require, require
 TOLERANCE = 0.01
 
 
+def at_rest(target):
+    """All its threads wait, the first one for a request: it answers before it
+    does so, and what it does in between would show."""
+    def rests():
+        for tid in os.listdir("/proc/%d/task" % target.pid):
+            try:
+                words = read_proc(target.pid, "task/%s/syscall" % tid).split()
+            except OSError:
+                return False    # it ends
+            # its number, six arguments, two addresses
+            if len(words) != 9 or int(tid) == target.pid and words[:2] != [b"0", b"0x0"]:
+                return False
+        return True
+    wait_until(rests, 30, "the target to wait for a request")
+
+
 def rss(pid):
     """All resident bytes, of files too, counted page by page."""
     for line in read_proc(pid, "smaps_rollup").decode().splitlines():
@@ -72,6 +88,7 @@ def truth_of_it(context):
     """Counts exact, bytes within 1 %, the sum is RSS; RSS does not change."""
     with context.target("census.py", 2) as target:
         truth = target.ask("truth")
+        at_rest(target)
         before, maps = rss(target.pid), len(mappings(target.pid))
         answer = census(context, target.pid)
         require_equal(rss(target.pid), before, "RSS after the census")
@@ -199,11 +216,12 @@ def on_terminal(context, pid, *options):
     os.close(theirs)
     try:
         wait_until(lambda: tool.poll() is not None or looks_at(tool.pid, pid), 20, "it begins")
-        os.kill(tool.pid, signal.SIGSTOP)
+        # nothing where it has ended by now
+        tool.send_signal(signal.SIGSTOP)
         # until the clock is past what it waits for
         end = time.monotonic() + 1.1
-        wait_until(lambda: time.monotonic() > end, 5, "a second")
-        os.kill(tool.pid, signal.SIGCONT)
+        wait_until(lambda: tool.poll() is not None or time.monotonic() > end, 60, "a second")
+        tool.send_signal(signal.SIGCONT)
         require_equal(tool.wait(60), 0, "status")
         return read_all(ours)
     finally:
@@ -286,11 +304,12 @@ def another_program(context):
             try:
                 wait_until(lambda: tool.poll() is not None
                            or looks_at(tool.pid, target.pid, "/pagemap"), 20, "it begins")
-                os.kill(tool.pid, signal.SIGSTOP)
+                # nothing where it has ended by now
+                tool.send_signal(signal.SIGSTOP)
                 target.send("again")
                 message = target.read(60)
                 require("ready" in message, "the target did not begin again", message)
-                os.kill(tool.pid, signal.SIGCONT)
+                tool.send_signal(signal.SIGCONT)
                 _, errors = tool.communicate(timeout=60)
             finally:
                 tool.kill()

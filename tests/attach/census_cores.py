@@ -9,7 +9,7 @@ import signal
 import subprocess
 
 import cores
-from census import by_name, census, check_rows, check_sum, memory_of, near
+from census import at_rest, by_name, census, check_rows, check_sum, memory_of, near
 from census_where import check_types
 from process import require, require_equal
 
@@ -18,6 +18,7 @@ def core(context):
     """gcore's core, and that of a signal, say what the process said."""
     with context.target("census.py", 1) as target:
         truth = target.ask("truth")
+        at_rest(target)
         live = census(context, target.pid)
         compare_core(context, gcore(context, target), truth, live, by_gdb=True)
 
@@ -38,6 +39,7 @@ def cut_in_pieces(context):
     """Blocks whose mappings were cut are whole in a core as well."""
     with context.target("memory.py", unchanged=False) as target:
         truth = target.ask("make")
+        at_rest(target)
         live = memory_of(census(context, target.pid))
         answer = census(context, gcore(context, target))
         check_sum(answer)
@@ -145,6 +147,7 @@ def signal_core(context):
         with context.target("census.py", 1, unchanged=False) as target:
             target.ask("dump_to", place.inside)
             truth = target.ask("truth")
+            at_rest(target)
             live = census(context, target.pid)
             os.kill(target.pid, signal.SIGSEGV)
             path = cores.core_of(target, place.path, pattern)

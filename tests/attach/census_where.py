@@ -4,7 +4,7 @@ RSS, and reading makes nothing resident; other allocators, NumPy."""
 import os
 
 import wider
-from census import by_name, census, check_rows, check_sum, memory_of, near, rss
+from census import at_rest, by_name, census, check_rows, check_sum, memory_of, near, rss
 from process import read_proc, require, require_equal
 
 
@@ -42,8 +42,10 @@ def every_kind(context):
     """Shared memory, memfd, files, stacks, arenas of threads, blocks whose
     mappings are cut: each in its row, and the rows add up to RSS."""
     with context.target("memory.py", unchanged=False) as target:
+        at_rest(target)
         before = memory_of(census(context, target.pid))
         truth = target.ask("make")
+        at_rest(target)
         answer = census(context, target.pid)
         after = memory_of(answer)
         check_sum(answer)
@@ -80,7 +82,9 @@ def verdicts(context):
             old = os.path.join(target.directory, "old")
             require_equal(tool.run("census", target.pid, "-o", old).status, 0, "census -o")
             target.ask("become", what)
-            said = census(context, target.pid)["remarks"][0]
+            at_rest(target)
+            answer = census(context, target.pid)
+            said = answer["remarks"][0]
             require(now in said, "the sentence for " + what, said)
             said = tool.good("diff", old, target.pid)["remarks"][0]
             require(growth in said, "the growth of " + what, said)
@@ -102,6 +106,7 @@ def untouched(context):
         before = by_name(census(context, target.pid))["builtins", "bytes"]
         target.ask("reserve", 256 << 20)
         swapped = target.ask("page_out")
+        at_rest(target)
         at_start = rss(target.pid)
         for options in (), ("--pause", "--max-pause", "5s"):
             answer = census(context, target.pid, *options)

@@ -4,7 +4,7 @@ process and of its core; hostile names in every format."""
 import os
 import re
 
-from census import by_name, check_sum, near
+from census import at_rest, by_name, check_sum, near
 from census_cores import gcore
 from process import require, require_equal
 
@@ -27,6 +27,7 @@ def tree(context):
     with context.target("holding.py", 400, unchanged=False) as target:
         truth = target.ask("sizes")
         lost = target.ask("only_c", 300)
+        at_rest(target)
         answer = context.tool.good("census", target.pid, "--holders", "--limit", "0")
         check_sum(answer)
         check_tree(answer, truth)
@@ -72,6 +73,7 @@ def generators(context):
     """What only the locals of suspended generators hold."""
     with context.target("holding.py", 50, unchanged=False) as target:
         count = target.ask("generators", 400)
+        at_rest(target)
         found = holders_of(context.tool.good("census", target.pid, "--holders", "--limit", "0"))
         objects = {}
         for path, holder in found.items():
@@ -86,6 +88,7 @@ def no_holders(context):
     with context.target("holding.py", 10, unchanged=False) as target:
         one = target.ask("sizes")["one"]["Order"]
         count, size = target.ask("recycle", 300), target.ask("numbers", 2 << 20)
+        at_rest(target)
         answer = context.tool.good("census", target.pid, "--holders", "--limit", "0")
         found = holders_of(answer)
         near(at(found, "app.cache", "RECYCLED")["retained"], count * one, "RECYCLED", 0.03)
@@ -95,6 +98,7 @@ def no_holders(context):
 def paths(context):
     """The ways to the instances of a type, and how many are reached."""
     with context.target("holding.py", 200, unchanged=False) as target:
+        at_rest(target)
         for name in "Order", "app.models.Order":
             answer = context.tool.good("census", target.pid, "--path-to", name)
             require_equal(answer["path_to"]["instances"], 1200, "instances")
@@ -119,6 +123,7 @@ def paths(context):
         table = context.tool.run("census", target.pid, "--path-to", "no.such.Type")
         require(table.status == 0 and b"No object of such a type" in table.stdout, "none", table)
         target.ask("recycle", 1)
+        at_rest(target)
         answer = context.tool.good("census", target.pid, "--path-to", "Nested")
         require_equal(answer["path_to"]["instances"], 1, "recycle.<locals>.Nested")
 
@@ -128,6 +133,7 @@ def formats(context):
     tool = context.tool
     with context.target("holding.py", 200, unchanged=False) as target:
         env = dict(os.environ, COLUMNS="100")
+        at_rest(target)
         table = tool.run("census", target.pid, "--holders", "--limit", "60", env=env)
         text = table.stdout.decode()
         require(table.status == 0 and "Who holds it" in text and ".OPEN: dict" in text
@@ -158,6 +164,7 @@ def core(context):
     """A core says the same, and so does a pause."""
     with context.target("holding.py", 300, unchanged=False) as target:
         truth = target.ask("sizes")
+        at_rest(target)
         live = context.tool.good("census", target.pid, "--holders", "--limit", "0", "--pause",
                                  "--max-pause", "5s")
         check_tree(live, truth)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What was there before is not what is there: addresses in slack and in unused
 slots make nobody an owner, and heaps that were left are no damage."""
-from census import by_name, census, check_sum, near
+from census import at_rest, by_name, census, check_sum, near
 from process import require, require_equal
 
 COUNT = 2000
@@ -14,6 +14,7 @@ def stale_words(context):
     with context.target("leftover.py", unchanged=False) as target:
         left, items = target.ask("make", COUNT)
         require(left > COUNT / 2, "the addresses are gone", left)
+        at_rest(target)
         found = by_name(census(context, target.pid))
         for name, own, buffers in (("Slack", 64, 0), ("Popped", 64, items),
                                    ("Queue", None, COUNT * DEQUE_BLOCK)):
@@ -30,6 +31,7 @@ def heaps_that_are_full(context):
     chunks: no damage."""
     with context.target("leftover.py", unchanged=False) as target:
         count = target.ask("second_heap", 1200)
+        at_rest(target)
         answer = census(context, target.pid)
         check_sum(answer)
         require_equal(by_name(answer)["__main__", "Chunk"]["objects"], count, "objects")
