@@ -5,8 +5,10 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 
+from badinput import bystander
 from process import (Failure, descriptors, mappings, read_proc, require, require_equal, state,
                      wait_until)
 
@@ -80,6 +82,20 @@ def memory_of(answer):
     return {part["kind"]: part["bytes"] for part in answer["memory"]}
 
 
+def check_shares(answer):
+    """Of all rows; and pools by the size of their blocks add up to them all."""
+    whole = sum(row["bytes_with_buffers"] for row in answer["rows"])
+    for row in answer["rows"]:
+        require(abs(row["share"] - row["bytes_with_buffers"] / whole) < 1e-6, "a share", row)
+    sizes, memory = answer["size_classes"], memory_of(answer)
+    blocks = [size["block"] for size in sizes]
+    require(blocks == sorted(set(blocks)) and not [b for b in blocks if b % 16 or b > 512],
+            "sizes of blocks", blocks)
+    require_equal(sum(size["free_bytes"] for size in sizes), memory["small free"], "free bytes")
+    require_equal(sum(size["live"] * size["block"] for size in sizes), memory["small live"],
+                  "bytes in use")
+
+
 def census(context, source, *options, **how):
     return context.tool.good("census", source, "--limit", "0", *options, **how)
 
@@ -102,6 +118,7 @@ def truth_of_it(context):
         check_rows(answer, truth)
         check_collectable(answer, target.ask("collectable"))
         check_sum(answer)
+        check_shares(answer)
         near(answer["rss"], before, "rss", 0.001)
         memory = memory_of(answer)
         require(memory["stacks"] and memory["files"], "stacks and files", memory)
@@ -124,6 +141,25 @@ def stopped(context):
             check_rows(census(context, target.pid), truth)
         finally:
             os.kill(target.pid, signal.SIGCONT)
+
+
+TRACER = ("import ctypes, sys; p = ctypes.CDLL(None).ptrace; "
+          "p.argtypes = [ctypes.c_long] * 4; "
+          "print(p(0x4206, int(sys.argv[1]), 0, 0)); sys.stdout.flush(); sys.stdin.read()")
+
+
+def traced(context):
+    """Nothing is stopped, so a process may be in somebody else's hands; for a
+    pause it must not, and by whom it is traced is told."""
+    with context.target("census.py", 1) as target:
+        truth = target.ask("truth")
+        with bystander([sys.executable, "-c", TRACER, str(target.pid)]) as process:
+            require_equal(process.stdout.readline(), b"0\n", "the tracer")
+            check_rows(census(context, target.pid), truth)
+            error = context.tool.refused("traced", "census", target.pid, "--pause",
+                                         "--max-pause", "5s")
+            require("is traced by process %d," % process.pid in error["message"], "by whom",
+                    error)
 
 
 def formats(context):
@@ -263,6 +299,8 @@ def busy(context):
             changing += answer["pools"]["changing"]
             pools += answer["pools"]["read"]
             check_sum(answer)
+            told = [r for r in answer["remarks"] if "were changing while they were read" in r]
+            require_equal(len(told), bool(answer["pools"]["changing"]), "sentences of changing")
             found = by_name(answer)
             lost = [row["objects"] - found[module, name]["objects"] for module, name, row in kept]
             require(min(lost) >= 0, "more than there is", lost)
@@ -323,4 +361,4 @@ def another_program(context):
 
 # Each waits for its seconds to pass.
 HEAVY = ["progress"]
-CASES = [truth_of_it, stopped, formats, growth, progress, busy, ended, another_program]
+CASES = [truth_of_it, stopped, traced, formats, growth, progress, busy, ended, another_program]

@@ -73,6 +73,20 @@ VERDICTS = (
 )
 
 
+def check_arenas(answer, what):
+    """Nearly empty ones are counted and told; which size left them so, too."""
+    arenas, told = answer["arenas"], " ".join(answer["remarks"])
+    if what != "fragmented":
+        require(arenas["sparse_bytes"] < answer["rss"] / 8, "nearly empty arenas: " + what, arenas)
+        return
+    require(arenas["sparse_bytes"] > 48 << 20, "nearly empty arenas", arenas)
+    require("%d of %d arenas are less than a quarter in use" % (
+        arenas["sparse"], arenas["read"]) in told, "the sentence", told)
+    free = {size["block"]: size["free_bytes"] for size in answer["size_classes"]}
+    require(max(free.values()) > 0.9 * sum(free.values())
+            and max(free, key=free.get) in (48, 64), "free space by size", free)
+
+
 def verdicts(context):
     """Leak or fragmentation?  The sentence for a program that is all of one
     sort, and that for how it became so."""
@@ -86,6 +100,7 @@ def verdicts(context):
             answer = census(context, target.pid)
             said = answer["remarks"][0]
             require(now in said, "the sentence for " + what, said)
+            check_arenas(answer, what)
             said = tool.good("diff", old, target.pid)["remarks"][0]
             require(growth in said, "the growth of " + what, said)
 
