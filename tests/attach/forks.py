@@ -31,7 +31,8 @@ def fifty_forks(context):
         target.ask("keep", 2000, 1000)
         status = tool.still_served(target)
         require(status["samples"]["taken"] > before + 300, "the parent no longer samples")
-        require_equal(len(our_threads(target.pid)), 1, "threads of ours")
+        # one that left before a fork may still have some of its exit before it
+        wait_until(lambda: len(our_threads(target.pid)) == 1, 30, "one thread of ours")
         require_equal(tool.attach(target)["socket"], got["socket"], "socket")
 
 
