@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from process import Failure, mappings, require, require_equal, wait_until
+from process import Failure, is_reading, mappings, require, require_equal, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TREE = os.path.dirname(os.path.dirname(HERE))
@@ -18,7 +18,6 @@ from pyattach import (decode, discover, json_views, memory, report)  # noqa: E40
 
 GDB_SECONDS = 120
 TORN = 50
-HEAVY = ("deb311", "forky314")
 
 
 # ---- readers ----
@@ -130,12 +129,6 @@ class Place:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def waits(pid):
-    """Is its only thread in read(0, ...)?"""
-    with open("/proc/%d/syscall" % pid) as f:
-        return f.read().startswith("0 0x0 ")
-
-
 class Scene:
     """A target that keeps known amounts, in a directory of its own, and
     what a case does with it; `with` it."""
@@ -170,7 +163,7 @@ class Scene:
     def report(self):
         """The live report, once the target allocates no more: it has given
         its answer before it waits for the next question."""
-        wait_until(lambda: waits(self.target.pid), 20, "the target to wait for a question")
+        wait_until(lambda: is_reading(self.target.pid), 30, "the target to wait for a question")
         return self.tool.report(self.target)
 
     def die(self, number=signal.SIGSEGV):
@@ -317,7 +310,7 @@ def forked_child(context):
 
 def torn(context):
     """Crashes amid work: damage is at most a record a thread, and counted."""
-    rounds = TORN if context.full or context.row.name in HEAVY else 10
+    rounds = TORN if context.full or context.row.heavy else 10
     flying = 0
     for k in range(rounds):
         with Scene(context) as scene:

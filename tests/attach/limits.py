@@ -5,8 +5,8 @@ import contextlib
 import os
 import tempfile
 
-from process import (descriptors, mappings, proc_status, read_proc, require, require_equal,
-                     state, wait_until)
+from process import (descriptors, is_reading, mappings, proc_status, read_proc, require,
+                     require_equal, wait_until)
 
 MIB = 1 << 20
 LONER = 100000 + os.getpid()	# a user without any other process
@@ -23,7 +23,7 @@ def switches(pid):
 
 
 def quiet(target):
-    wait_until(lambda: state(target.pid) == "S", 30, "the target to wait for a request")
+    wait_until(lambda: is_reading(target.pid), 30, "the target to wait for a request")
     return switches(target.pid), mappings(target.pid), descriptors(target.pid)
 
 
@@ -235,15 +235,19 @@ def group_pids_are_limited(context):
             context.finish(target)
 
 
+def is_frozen(folder, version):
+    name, line = (("freezer.state", "FROZEN") if version == 1 else ("cgroup.events", "frozen 1"))
+    with open(os.path.join(folder, name)) as f:
+        return line in f.read().splitlines()
+
+
 def group_is_frozen(context):
     with context.target("harm.py") as target:
         with group_of(context, target, "freezer") as (folder, version):
             name, on, off = (("freezer.state", "FROZEN", "THAWED") if version == 1
                              else ("cgroup.freeze", 1, 0))
             write(folder, name, on)
-            if version == 1:
-                wait_until(lambda: open(folder + "/" + name).read() == "FROZEN\n", 30,
-                           "the cgroup to freeze")
+            wait_until(lambda: is_frozen(folder, version), 30, "the cgroup to freeze")
             context.tool.refused("frozen", "attach", target.pid)
             write(folder, name, off)
             require_equal(target.ask("ping", 9), 9, "answer after the thaw")

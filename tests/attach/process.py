@@ -86,6 +86,12 @@ def threads(pid):
     return found
 
 
+def is_reading(pid):
+    """Is its first thread in read(0, ...), and off the processor?  What the
+    state says is set a moment before a thread goes to sleep."""
+    return read_proc(pid, "syscall").startswith(b"0 0x0 ")
+
+
 def our_threads(pid):
     return [t for t, name in threads(pid).items() if name == "pyattach"]
 
