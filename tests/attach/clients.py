@@ -105,10 +105,12 @@ def silent_clients(everything):
     """Half a request and then nothing: let go after 10 s.  On all rows at a
     time, as it is only waited for."""
     with contextlib.ExitStack() as stack:
-        silent = {}
+        silent, paths = {}, []
         for context in everything.rows:
             target = stack.enter_context(context.target("maker.py"))
-            client = Raw(context, context.tool.attach(target)["socket"])
+            paths.append((context, target, context.tool.attach(target)["socket"]))
+        for context, target, path in paths:
+            client = Raw(context, path)
             stack.callback(client.close)
             silent[client.socket] = client, time.monotonic(), context, target
             client.send(b"STA")
