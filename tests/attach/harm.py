@@ -3,9 +3,11 @@
 attached: it lives, it keeps what is its own, and it still answers."""
 import os
 import shutil
+import subprocess
 import tempfile
 
 from clients import Raw
+from containers import may_unshare, need_root
 from context import NOBODY
 from process import (Failure, mappings, our_threads, read_proc, require, require_equal,
                      wait_until)
@@ -211,18 +213,25 @@ def socket_file_removed(context):
 def somebody_binds(context):
     """Another copy in the same process is about to listen under our name, and
     says so by the lock of the directory: its file is left alone."""
+    need_root(context)
+    may_unshare(context, ["unshare", "-m"])
     tool = context.tool
-    with context.target("harm.py") as target:
+    with context.target("harm.py", prefix=["unshare", "-m"]) as target:
         path = tool.attach(target)["socket"]
         if path.startswith("@"):
             context.skip("the socket has no file here")
         tool.detach(target)
+        # who is attached beside us must not wait for this lock
+        subprocess.run(["nsenter", "-m", "-t", str(target.pid), "mount", "-t", "tmpfs", "-o",
+                        "mode=700", "tmpfs", os.path.dirname(context.row.inside(path))],
+                       check=True, timeout=30)
+        file = "/proc/%d/root%s" % (target.pid, path)
         inode = target.ask("bind_only", path)
         require(tool.attach(target)["socket"] != path, "a socket of its own")
-        require_equal(os.stat(context.row.inside(path)).st_ino, inode, "the other's file")
+        require_equal(os.stat(file).st_ino, inode, "the other's file")
         tool.still_served(target)
         tool.detach(target)
-        require_equal(os.stat(context.row.inside(path)).st_ino, inode, "the other's file")
+        require_equal(os.stat(file).st_ino, inode, "the other's file")
         target.ask("unbind")
         require_equal(tool.attach(target)["socket"], path, "a stale file's place")
         tool.detach(target)
