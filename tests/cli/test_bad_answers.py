@@ -30,9 +30,11 @@ BAD = {
 def bad_answers(directory, image):
     for mode, words in sorted(BAD.items()):
         with server(mode, image) as (pid, _path):
-            got = run('status', pid, '--timeout', '1', '--json')
+            # what comes at once may come late where the machine is busy
+            patience = '1' if 'timeout' in words else '30'
+            got = run('status', pid, '--timeout', patience, '--json')
             ok(got.error in words and got.status and not got.out and
-               got.seconds < 15, 'answer %s: %s' % (mode, ' or '.join(words)),
+               got.seconds < 25, 'answer %s: %s' % (mode, ' or '.join(words)),
                got)
             if mode not in ('reused', 'future', 'drip'):
                 got = run('report', pid, '--timeout', '0.5s', limited=True)
@@ -46,9 +48,9 @@ def bad_answers(directory, image):
                               ('no-rate', 'rate', ['protocol'])):
         with server(mode, image) as (pid, _path):
             more = {'rate': ['4096'], 'snapshot': ['-o', image + '.never']}
-            got = run(verb, pid, *more.get(verb, []), '--timeout', '1',
-                      '--json', limited=True)
-            ok(got.error in words and got.seconds < 15, '%s of %s: %s' % (
+            got = run(verb, pid, *more.get(verb, []), '--timeout',
+                      '1' if 'timeout' in words else '30', '--json', limited=True)
+            ok(got.error in words and got.seconds < 25, '%s of %s: %s' % (
                 verb, mode, ' or '.join(words)), got)
     ok(not os.path.exists(image + '.never'), 'a bad snapshot is not kept')
 
