@@ -25,6 +25,7 @@
 #define THREAD_FLAGS 0x3d0f00u		/* of clone() for a pthread */
 #define FORK_FLAGS 0x1200011u		/* the same for fork() */
 #define SET_NAME 15			/* PR_SET_NAME */
+#define SIGSETXID 33			/* the C library's own */
 
 struct machine {
 	uint32_t a, x, memory[BPF_MEMWORDS];
@@ -178,9 +179,12 @@ static const struct call calls[] = {
 	/* the C library tries clone where there is no clone3 */
 	{ "clone3", SYS_clone3, ENOSYS, { 0 } }, CALL(clone, THREAD_FLAGS), CALL(futex),
 	MAY_FAIL(set_robust_list), MAY_FAIL(rseq), CALL(rt_sigprocmask),
+	/* where it is the first one the C library gets ready for setuid() */
+	CALL(rt_sigaction, SIGSETXID),
 	MAY_FAIL(prctl, SET_NAME), CALL(getpid), CALL(gettid), CALL(tgkill),
 	MAY_FAIL(madvise), CALL(exit), CALL(nanosleep), CALL(clock_nanosleep),
 	CALL(clock_gettime), MAY_FAIL(getrandom), CALL(sched_yield),
+	MAY_FAIL(sched_getaffinity),	/* 3.14 asks for its thread's stack */
 	/* the server */
 	CALL(socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK),
 	CALL(bind, 3), CALL(listen, 3), CALL(accept4, 3), CALL(connect, 3),

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Seccomp filters of the target: one that would end it for a call of ours
 refuses and names the call; a harmless one is no obstacle."""
+import os
+import re
+
 from containers import READ_ONLY, shell
-from fault_context import Faults, after_fault, fault_target
+from fault_context import HERE, Faults, after_fault, fault_target
 from process import our_threads, read_proc, require, require_equal, wait_until
 
 NUMBERS = {"clone": 56, "clone3": 435, "socket": 41, "process_vm_readv": 310, "bind": 49,
            "mprotect": 10, "socketpair": 53, "accept4": 288, "memfd_create": 319,
            "execve": 59, "ptrace": 101, "openat": 257, "getpid": 39, "futex": 202,
-           "madvise": 28, "gettid": 186, "mmap": 9, "tgkill": 234, "pwrite64": 18}
+           "madvise": 28, "gettid": 186, "mmap": 9, "tgkill": 234, "pwrite64": 18,
+           "sched_getaffinity": 204}
 
 
 def refused(context, target, part, *options):
@@ -52,7 +56,8 @@ def second_of_two(context):
 def harmless(context):
     """What we do not call may kill; what we tolerate may fail."""
     for names, action in ((["execve", "ptrace", "memfd_create"], "kill"), (["clone3"], "enosys"),
-                          (["process_vm_readv"], "errno"), (["socket", "clone"], "log")):
+                          (["process_vm_readv", "sched_getaffinity"], "errno"),
+                          (["socket", "clone"], "log")):
         with fault_target(context, "filters.py") as target:
             plain = target.ask("allocators")
             numbers = [NUMBERS[n] for n in names]
@@ -212,6 +217,52 @@ def loaded_by_others(context):
             after_fault(context, target)
 
 
+def judged_calls():
+    """Names of all calls that injector/seccomp.c judges filters by."""
+    path = os.path.join(os.path.dirname(HERE), "..", "injector", "seccomp.c")
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    return set(re.findall(r"\b(?:CALL|MAY_FAIL)\((\w+)[,)]", text) +
+               re.findall(r'\{ "(\w+)", SYS_', text)) - {"name"}
+
+
+def call_numbers(context):
+    """{name: number} out of the kernel's header."""
+    path = "/usr/include/x86_64-linux-gnu/asm/unistd_64.h"
+    if not os.path.exists(path):
+        context.skip("no " + path)
+    with open(path, encoding="ascii") as f:
+        return {name: int(number) for name, number in re.findall(
+            r"^#define __NR_(\w+) (\d+)$", f.read(), re.M)}
+
+
+# What the target itself calls beside that.
+OWN = {"exit_group", "wait4", "mremap", "rt_sigreturn"}
+
+
+def nothing_else(context):
+    """Any other call than those that are judged would kill the target: an
+    attach, all that it serves, forks, a detach, and all of it again."""
+    tool, number = context.tool, call_numbers(context)
+    with fault_target(context, "filters.py") as target:
+        plain = target.ask("allocators")
+        require_equal(target.ask("fork"), 7, "status of a child")
+        allowed = judged_calls() | OWN
+        require(len(allowed) > 50, "the list was understood", allowed)
+        require_equal(target.ask("allow_only", [number[n] for n in sorted(allowed)]), 0,
+                      "filter")
+        require_equal(target.ask("fork"), 7, "status of a child, confined")
+        for _ in range(3):
+            tool.attach(target, "--rate", "4KiB")
+            for _ in range(3):
+                target.ask("keep", 500, 5000)
+                require_equal(target.ask("fork"), 7, "status of a child, attached")
+                require(tool.still_served(target)["samples"]["taken"] > 50, "samples")
+                require(tool.report(target)["rows"], "rows")
+            tool.good("rate", target.pid, "64KiB")
+            require(after_fault(context, target, plain), "it was attached")
+
+
 def without_memfd(context):
     """memfd_create would kill where nothing else is left."""
     prefix = ["unshare", "-m"] + shell(context, READ_ONLY)
@@ -231,4 +282,4 @@ def without_memfd(context):
 
 CASES = [killing, failing, second_of_two, harmless, unreadable, strict, of_another_thread,
          hooks_elsewhere, unreadable_elsewhere, many_threads, made_by_others,
-         loaded_by_others, without_memfd]
+         loaded_by_others, without_memfd, nothing_else]
