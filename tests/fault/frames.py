@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Stacks with frames that no table covers: followed where they lead back to
 known code, refused by that name where they do not."""
+import json
 
 from fault_context import Faults, after_fault, fault_target
 from process import require, require_equal, wait_until
@@ -20,6 +21,22 @@ def perf_trampolines(context):
             done = faults.run(target)
             require_equal(done.returncode, 0, "attach under -X perf: %s" % done.stderr)
             after_fault(context, target, plain)
+
+
+def jit(context):
+    """The interpreter's own code, made at run time, of what runs often."""
+    faults = Faults(context)
+    with fault_target(context, "trampolines.py", env={"PYTHON_JIT": "1"}) as target:
+        plain = target.ask("allocators")
+        if not target.ask("jit"):
+            context.skip("this interpreter has no JIT")
+        stops = []
+        for _ in range(ROUNDS):
+            done = faults.run(target, options=["--method", "ptrace"], timeout="20s")
+            require_equal(done.returncode, 0, "attach to what the JIT made: %s" % done.stderr)
+            stops.append(json.loads(done.stdout.decode())["stops"])
+            after_fault(context, target, plain)
+        context.note("%d stops at most" % max(stops))
 
 
 def bare(context, library, rounds):
@@ -48,4 +65,4 @@ def no_frame_pointer(context):
             or "no thread of it came back" in error, "the reason is not told: " + error)
 
 
-CASES = [perf_trampolines, frame_pointer, no_frame_pointer]
+CASES = [perf_trampolines, jit, frame_pointer, no_frame_pointer]

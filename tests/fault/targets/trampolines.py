@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Only one thread, and under `-X perf` no stack without trampolines."""
+"""Only one thread, and under `-X perf` no stack without trampolines; where the
+interpreter has a JIT and PYTHON_JIT says so, hardly one without its code."""
 import select
 import sys
 
@@ -22,4 +23,5 @@ def wait(*_):
 read = sys.stdin.readline
 sys.stdin = type("Input", (), {"fileno": lambda self: 0,
                                "readline": lambda self: (wait(), read())[1]})()
-talk.serve(active=lambda: sys.is_stack_trampoline_active())
+talk.serve(active=lambda: sys.is_stack_trampoline_active(),
+           jit=lambda: hasattr(sys, "_jit") and sys._jit.is_enabled())
