@@ -4,6 +4,7 @@ of tests/fault/targets, and the check of what must hold after every fault."""
 import contextlib
 import os
 import re
+import select
 import shutil
 import struct
 import subprocess
@@ -15,6 +16,7 @@ from process import (Failure, Target, our_threads, proc_status, require, require
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 HANG = 8.0		# seconds without progress of some thread
+MOST = 120.0		# however busy the machine is
 MAGIC = b"pa-fault-record\0"
 
 # As in payload_faults.c, in its order.
@@ -40,7 +42,7 @@ class Faults:
         require(os.path.exists(path), "not built (make check TESTS=): " + path)
         return path
 
-    def run(self, target, fault=None, env=None, payload=None, rate="64KiB", timeout="5s",
+    def run(self, target, fault=None, env=None, payload=None, rate="64KiB", timeout="20s",
             options=()):
         """Attach with a fault; the subprocess's result."""
         environment = dict(os.environ, **(env or {}))
@@ -51,9 +53,9 @@ class Faults:
                    "--format", "json"] + list(options)
         try:
             return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE, timeout=30, env=environment)
+                                  stderr=subprocess.PIPE, timeout=90, env=environment)
         except subprocess.TimeoutExpired:
-            raise Failure("did not end in 30 s: %s with %s" % (" ".join(command), fault))
+            raise Failure("did not end in 90 s: %s with %s" % (" ".join(command), fault))
 
     def armed_payload(self, directory, function, nth, mode, error=12, tool=0):
         """A copy of the faulty payload with its record filled."""
@@ -118,15 +120,50 @@ def fault_target(context, name, *arguments, **how):
         target.kill()
 
 
-def beats_on(target, seconds=HANG):
+class Patience:
+    """The time that counts as a hang, without that for which threads of the
+    target waited for a CPU: those that wait for the same lock wait too."""
+
+    def __init__(self, target):
+        self.pid, self.begun = target.pid, time.monotonic()
+        self.delays, self.starved = self.delays_now(), 0.0
+
+    def delays_now(self):
+        delays = {}
+        for tid in process.threads(self.pid):
+            with contextlib.suppress(OSError):
+                delays[tid] = int(process.read_proc(
+                    self.pid, "task/%d/schedstat" % tid).split()[1]) / 1e9
+        return delays
+
+    def is_over(self):
+        now = self.delays_now()
+        self.starved += sum(max(0.0, delay - self.delays.get(tid, 0.0))
+                            for tid, delay in now.items())
+        self.delays = now
+        took = time.monotonic() - self.begun
+        return took > MOST or took - self.starved > HANG
+
+
+def answer_in_time(target, *request):
+    """Its answer, which must come before it counts as a hang."""
+    target.send(*request)
+    patience = Patience(target)
+    while target.silent():
+        require(not patience.is_over(), "hang: no answer to %s" % request[0], target.story())
+        select.select([target.process.stdout.fileno()], [], [], 0.05)
+    return target.answer()
+
+
+def beats_on(target):
     """Every thread makes progress within the time that counts as a hang."""
-    before = target.ask("beats", wait=seconds + 5)
-    end = time.monotonic() + seconds
+    before = answer_in_time(target, "beats")
+    patience = Patience(target)
     while True:
-        now = target.ask("beats", wait=seconds + 5)
+        now = answer_in_time(target, "beats")
         if all(b > a for a, b in zip(before, now)):
             return
-        if time.monotonic() > end:
+        if patience.is_over():
             raise Failure("hang: no progress of threads %s" % [
                 i for i, (a, b) in enumerate(zip(before, now)) if b <= a])
         time.sleep(0.005)
@@ -135,7 +172,7 @@ def beats_on(target, seconds=HANG):
 def untraced(target):
     """Alive, no tracer, no thread in a tracing stop."""
     require(target.process.poll() is None, "the target died", target.story())
-    wait_until(lambda: proc_status(target.pid, "TracerPid") == "0", 10, "the tracer to be gone")
+    wait_until(lambda: proc_status(target.pid, "TracerPid") == "0", 30, "the tracer to be gone")
     for tid in process.threads(target.pid):
         try:
             status = process.read_proc(target.pid, "task/%d/stat" % tid)
@@ -188,12 +225,12 @@ class Passage:
         return not self.not_seen and not self.has_mapping()
 
 
-def settled(context, target, patience=8.0):
+def settled(context, target):
     """Wait until the payload is attached, or nothing of ours is there any
     more; True if it is attached.  Nothing in between may last."""
     tool = context.tool
     passage = Passage(target.pid)
-    end = time.monotonic() + patience
+    patience = Patience(target)
     while True:
         clear = passage.is_clear()
         answer = tool.run("status", target.pid, "--format", "json")
@@ -204,7 +241,7 @@ def settled(context, target, patience=8.0):
         if clear and answer.status == tool.status_of["not-attached"] and \
                 not our_threads(target.pid):
             return False
-        require(time.monotonic() < end, "neither attached nor unhooked", answer,
+        require(not patience.is_over(), "neither attached nor unhooked", answer,
                 target.story())
         time.sleep(0.01)
 
@@ -213,7 +250,7 @@ def after_fault(context, target, plain=None):
     """All that must hold after a fault; detaches.  True if it was attached."""
     untraced(target)
     token = context.random.getrandbits(30)
-    require_equal(target.ask("ping", token, wait=HANG), token, "the target's answer")
+    require_equal(answer_in_time(target, "ping", token), token, "the target's answer")
     attached = settled(context, target)
     if attached:
         context.tool.detach(target)

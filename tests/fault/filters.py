@@ -120,7 +120,7 @@ def of_another_thread(context):
             for _ in range(5):
                 context.tool.attach(target, "--rate", "16KiB")
                 before = target.ask("turns")
-                wait_until(lambda: target.ask("turns") > before + 100, 10, "its progress")
+                wait_until(lambda: target.ask("turns") > before + 100, 30, "its progress")
                 require(context.tool.still_served(target)["samples"]["taken"], "samples")
                 require(after_fault(context, target, plain), "it was attached")
 
@@ -128,7 +128,7 @@ def of_another_thread(context):
 def wake_on(target):
     """Every thread of C under a filter lives and goes on."""
     before = target.ask("beats")
-    wait_until(lambda: all(b > a for a, b in zip(before, target.ask("beats"))), 10,
+    wait_until(lambda: all(b > a for a, b in zip(before, target.ask("beats"))), 30,
                "the confined threads to go on")
 
 
@@ -194,7 +194,7 @@ def made_by_others(context):
         context.tool.attach(target, "--rate", "4KiB")
         for _ in range(5):
             require_equal(target.ask("fork_there"), 0, "status of its child")
-            wait_until(lambda: target.ask("keep", 50, 5000) and our_threads(target.pid), 10,
+            wait_until(lambda: target.ask("keep", 50, 5000) and our_threads(target.pid), 30,
                        "our thread to come back")
             for tid in our_threads(target.pid):
                 require("Seccomp:\t0" in read_proc(target.pid, "task/%d/status" % tid).decode(),

@@ -39,14 +39,14 @@ def jit(context):
         context.note("%d stops at most" % max(stops))
 
 
-def bare(context, library, rounds):
+def bare(context, library, rounds, timeout):
     """Attach by the thread in the library: status and message."""
     faults = Faults(context)
     with fault_target(context, "bare.py", library) as target:
-        tid = wait_until(lambda: target.ask("tid"), 10, "the thread to be in bare code")
+        tid = wait_until(lambda: target.ask("tid"), 30, "the thread to be in bare code")
         statuses = set()
         for _ in range(rounds):
-            done = faults.run(target, env={"PA_FAULT_THREAD": str(tid)}, timeout="1s")
+            done = faults.run(target, env={"PA_FAULT_THREAD": str(tid)}, timeout=timeout)
             statuses.add(done.returncode)
             after_fault(context, target)
         require_equal(target.ask("end"), [ord("E")], "the result of bare code")
@@ -54,12 +54,12 @@ def bare(context, library, rounds):
 
 
 def frame_pointer(context):
-    statuses, error = bare(context, "bare_fp.so", ROUNDS)
+    statuses, error = bare(context, "bare_fp.so", ROUNDS, "20s")
     require_equal(statuses, {0}, "attaches through a frame pointer: " + error)
 
 
 def no_frame_pointer(context):
-    statuses, error = bare(context, "bare.so", 2)
+    statuses, error = bare(context, "bare.so", 2, "2s")
     require_equal(statuses, {context.tool.status_of["no-safe-point"]}, "statuses: " + error)
     require("without unwind data" in error and "stops; the last time" in error
             or "no thread of it came back" in error, "the reason is not told: " + error)

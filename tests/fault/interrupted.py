@@ -18,6 +18,8 @@ MAY_BE_LATE = ("epoll_wait", "epoll_pwait", "epoll_pwait2", "recv_timeout", "rec
                "connect_timeout", "semtimedop", "sigtimedwait", "io_getevents",
                "io_uring_enter")
 
+EXACT = 1	# PA_RANK_EXACT: who is in no call, too
+
 # Some that the kernel ends with EINTR itself, if nobody makes up for it.
 SEEN_AS_EINTR = ("accept_timeout", "epoll_wait_infinite", "recv_timeout", "semop",
                  "sigtimedwait")
@@ -26,7 +28,7 @@ SEEN_AS_EINTR = ("accept_timeout", "epoll_wait_infinite", "recv_timeout", "semop
 def stopped_in(context, faults, target, name, tid, unsafe):
     """Attach by that very thread, or only stop it and let it go."""
     env = {"PA_FAULT_THREAD": str(tid), "PA_FAULT_UNSAFE": str(unsafe)}
-    done = faults.run(target, env=env, timeout="4s")
+    done = faults.run(target, env=env, timeout="10s")
     ok = (0, context.tool.status_of["no-safe-point"])
     require(done.returncode in ok, "attach by the thread in %s: %s" % (name, done.stderr))
     after_fault(context, target)
@@ -40,7 +42,7 @@ def calls_are_exact(context):
     with fault_target(context, "calls.py") as target:
         prepared = target.ask("prepared")
         require(prepared >= 0, "the calls could not be prepared")
-        facts = wait_until(lambda: ready(target), 10, "all threads to be in their calls")
+        facts = wait_until(lambda: ready(target), 30, "all threads to be in their calls")
         target.ask("reset")
         for turn in range(rounds):
             for name, fact in sorted(facts.items()):
@@ -48,7 +50,7 @@ def calls_are_exact(context):
                     refused.add(name)
         before = target.ask("facts")
         wait_until(lambda: all(f["calls"] > before[n]["calls"] + 1 for n, f in
-                               target.ask("facts").items()), 10, "every call to end again")
+                               target.ask("facts").items()), 30, "every call to end again")
         judge(target.ask("facts"), context)
         target.ask("stop")
     if prepared == 1:
@@ -91,14 +93,14 @@ def tool_is_late(context):
     late = 0
     with fault_target(context, "calls.py") as target:
         require(target.ask("prepared") >= 0, "the calls could not be prepared")
-        facts = wait_until(lambda: ready(target), 10, "all threads to be in their calls")
+        facts = wait_until(lambda: ready(target), 30, "all threads to be in their calls")
         for name, fact in sorted(facts.items()):
             tid = fact["tid"]
-            waiting = wait_until(lambda: place(target, tid), 10, "the thread in " + name)
-            with frozen(context, faults, target, resumes, timeout="10s",
+            waiting = wait_until(lambda: place(target, tid), 30, "the thread in " + name)
+            with frozen(context, faults, target, resumes, timeout="60s",
                         env={"PA_FAULT_THREAD": str(tid)}) as tool:
                 if tool:
-                    wait_until(lambda: place(target, tid) == waiting, 10,
+                    wait_until(lambda: place(target, tid) == waiting, 30,
                                "the thread to be back in " + name)
                     done = tool.go_on()
                     require_equal(done.returncode, 0, "attach: %s" % done.stderr)
@@ -112,19 +114,19 @@ def tool_is_late(context):
 def dead_tool_is_not_awaited(context):
     """The tool dies after the commit: the stub goes on soon, as other threads
     may be waiting for this one.  The best of some tries is judged, as any of
-    them may have to wait for a CPU."""
+    them may have to wait for a CPU: on a busy machine there are more."""
     faults = Faults(context)
     took = []
     with fault_target(context, "calls.py") as target:
         require(target.ask("prepared") >= 0, "the calls could not be prepared")
-        facts = wait_until(lambda: ready(target), 10, "all threads to be in their calls")
+        facts = wait_until(lambda: ready(target), 30, "all threads to be in their calls")
         tid = facts["nanosleep"]["tid"]
-        for _ in range(5):
-            counter = wait_until(lambda: place(target, tid), 10, "the thread to sleep")[1]
+        while len(took) < 5 or (min(took) >= 0.1 and len(took) < 40):
+            counter = wait_until(lambda: place(target, tid), 30, "the thread to sleep")[1]
             done = faults.run(target, "ptrace:7:after", env={"PA_FAULT_THREAD": str(tid)})
             start = time.monotonic()
             require_equal(done.returncode, -9, "the tool's end")
-            wait_until(lambda: (place(target, tid) or (0, 0))[1] == counter, 10,
+            wait_until(lambda: (place(target, tid) or (0, 0))[1] == counter, 30,
                        "the thread to be back in its call")
             took.append(time.monotonic() - start)
             after_fault(context, target)
@@ -139,17 +141,31 @@ def commit_fails(context):
     faults = Faults(context)
     with fault_target(context, "calls.py") as target:
         require(target.ask("prepared") >= 0, "the calls could not be prepared")
-        facts = wait_until(lambda: ready(target), 10, "all threads to be in their calls")
+        facts = wait_until(lambda: ready(target), 30, "all threads to be in their calls")
         for name in sorted(facts) if context.full else SEEN_AS_EINTR:
             fact = facts[name]
-            wait_until(lambda: place(target, fact["tid"]), 10, "the thread in " + name)
+            wait_until(lambda: place(target, fact["tid"]), 30, "the thread in " + name)
             done = faults.run(target, "pwrite:1:%d" % errno.EIO,
-                              {"PA_FAULT_THREAD": str(fact["tid"])}, timeout="1s")
+                              {"PA_FAULT_THREAD": str(fact["tid"])}, timeout="10s")
             require(done.returncode in [context.tool.status_of[word] for word in (
                 "trace-failed", "no-safe-point")], "status: %s" % done.stderr)
             after_fault(context, target)
         judge(target.ask("facts"), context)
         target.ask("stop")
+
+
+def tried(said, names):
+    """[(name, rank when it was chosen)] of the threads that were let go."""
+    ranks, found = {}, []
+    for line in said.decode().splitlines():
+        rank = re.match(r"rank (\d+) (\d+)$", line)
+        if rank:
+            ranks[int(rank.group(1))] = int(rank.group(2))
+        stop = re.search(r"thread (\d+): a test says so", line)
+        if stop:
+            tid = int(stop.group(1))
+            found.append((names.get(tid, "another"), ranks[tid]))
+    return found
 
 
 def chosen_last(context):
@@ -158,18 +174,18 @@ def chosen_last(context):
     faults = Faults(context)
     with fault_target(context, "calls.py") as target:
         require(target.ask("prepared") >= 0, "the calls could not be prepared")
-        facts = wait_until(lambda: ready(target), 10, "all threads to be in their calls")
+        facts = wait_until(lambda: ready(target), 30, "all threads to be in their calls")
         names = {fact["tid"]: name for name, fact in facts.items()}
         for _ in range(3):
-            done = faults.run(target, env={"PA_FAULT_UNSAFE": "1000"}, timeout="2s",
-                              options=["-v", "--method", "ptrace"])
+            done = faults.run(target, env={"PA_FAULT_UNSAFE": "1000", "PA_FAULT_RANKS": "1"},
+                              timeout="4s", options=["-v", "--method", "ptrace"])
             require_equal(done.returncode, context.tool.status_of["no-safe-point"], "status")
-            tried = [names.get(int(tid), "another") for tid in re.findall(
-                rb"thread (\d+): a test says so", done.stderr)]
-            require(len(tried) >= 8, "threads that were tried", tried)
-            # there are more exact ones than that, hardly ever out of their calls
-            early = [name for name in tried[:8] if name in MAY_BE_LATE]
-            require(not early, "stopped before others", early, tried)
+            stops = tried(done.stderr, names)
+            require(len(stops) >= 8, "threads that were tried", stops)
+            # there are more exact ones than that; who is out of its call is one
+            early = [name for name, rank in stops[:8]
+                     if name in MAY_BE_LATE and rank != EXACT]
+            require(not early, "stopped before others", early, stops)
             after_fault(context, target)
         judge(target.ask("facts"), context)
         target.ask("stop")

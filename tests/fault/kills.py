@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from fault_context import Faults, after_fault, beats_on, fault_target, placed
-from process import Skip, require, require_equal
+from process import Skip, require, require_equal, wait_until
 from wider import LIBRARIES, MALLOCS, loads, wheel
 
 KINDS = [("many.py",), ("locked.py",), ("alone.py", "cpu"), ("alone.py", "server"),
@@ -146,7 +146,7 @@ def state_survives(context):
             done = faults.run(target, env={"PA_FAULT_UNSAFE": str(number % 3)})
             require_equal(done.returncode, 0, "attach: %s" % done.stderr)
             after_fault(context, target)
-            require(target.ask("beats") != before, "the threads stand still")
+            wait_until(lambda: target.ask("beats") != before, 30, "the threads to go on")
         wide = target.ask("wide")
         require_equal(target.ask("stop"), [0, 0, 0, 0], "values that changed")
         context.note("%d attaches, %s" % (rounds, "AVX-512" if wide else "no AVX-512 here"))

@@ -15,8 +15,8 @@ import time
 
 from fault_context import Faults, after_fault, fault_target
 from points import judged
-from process import (Failure, Skip, mappings, our_threads, proc_status, require, require_equal,
-                     state, wait_until)
+from process import (Failure, Skip, mappings, our_threads, proc_status, read_proc, require,
+                     require_equal, state, threads, wait_until)
 
 # Calls of the tool at which it is frozen.
 STEPS = ("ptrace", "pwrite", "waitid", "openat", "process_vm_readv", "sendfile", "unlinkat",
@@ -30,7 +30,7 @@ LATER = ("timeout", "gil-timeout", "no-safe-point", "loading", "traced", "stoppe
 class Frozen:
     """A tool that stops itself at a step."""
 
-    def __init__(self, faults, pid, step, timeout="2s", prefix=(), env=()):
+    def __init__(self, faults, pid, step, timeout="20s", prefix=(), env=()):
         environment = dict(os.environ, PA_FAULT=step + ":stop", **dict(env))
         self.process = subprocess.Popen(
             list(prefix) + [faults.program, "attach", str(pid), "--payload",
@@ -41,7 +41,7 @@ class Frozen:
 
     def wait_frozen(self):
         """True if it came to that step, False if it ended before."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while True:
             info = os.waitid(os.P_PID, self.process.pid,
                              os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -55,9 +55,9 @@ class Frozen:
         """Its result, as subprocess.run() gives it."""
         self.process.send_signal(signal.SIGCONT)
         try:
-            out, err = self.process.communicate(timeout=30)
+            out, err = self.process.communicate(timeout=90)
         except subprocess.TimeoutExpired:
-            raise Failure("the tool did not end in 30 s")
+            raise Failure("the tool did not end in 90 s")
         return subprocess.CompletedProcess([], self.process.returncode, out, err)
 
     def end(self):
@@ -102,7 +102,7 @@ def outcome(context, done, step, allowed):
     return word
 
 
-def at_every_step(context, disturb, allowed, most=None, timeout="2s"):
+def at_every_step(context, disturb, allowed, most=None, timeout="20s"):
     """disturb(target, tool) at each step; the words that the tool said."""
     faults = Faults(context)
     steps = steps_of(context, faults)
@@ -234,7 +234,7 @@ class Tracer:
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         # it traces, or was told that somebody does
         wait_until(lambda: self.process.poll() is not None or traced_by(
-            target.pid) == self.process.pid, 20, "the tracer to come or to go")
+            target.pid) == self.process.pid, 60, "the tracer to come or to go")
         self.came += traced_by(target.pid) == self.process.pid
 
     def end(self):
@@ -242,7 +242,7 @@ class Tracer:
         if self.command[0] == "strace":
             self.process.terminate()
         try:
-            self.process.wait(10)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -259,11 +259,12 @@ def with_tracer(context, command, most):
 
     def tracer_ends(context, target, plain, done):
         tracer.end()
-        wait_until(lambda: traced_by(target.pid) == 0, 10, "the tracer to be gone")
+        wait_until(lambda: traced_by(target.pid) == 0, 30, "the tracer to be gone")
         works_again(context, target, plain, done)
 
     tracer.afterwards = tracer_ends
-    at_every_step(context, tracer, LATER, most)
+    # a tracer may hold what the tool waits for
+    at_every_step(context, tracer, LATER, most, timeout="2s")
     require(tracer.came, "%s never traced it" % command[0])
     context.note("%s traced it %d times" % (command[0], tracer.came))
 
@@ -289,7 +290,7 @@ def second_injector(context):
             with frozen(context, faults, target, step) as tool:
                 if not tool:
                     continue
-                second = faults.run(target, timeout="1s")
+                second = faults.run(target, timeout="4s")
                 first = tool.go_on()
             pair = "%s and %s" % (outcome(context, first, step, LATER),
                                   outcome(context, second, step, LATER))
@@ -394,6 +395,12 @@ def pid_is_used_again(context):
     context.note(", ".join("%s %d" % w for w in sorted(words.items())))
 
 
+def is_traced(pid):
+    """Does the frozen tool hold a thread?  Then its remains keep the pid."""
+    return any(b"TracerPid:\t0\n" not in read_proc(pid, "task/%d/status" % tid)
+               for tid in threads(pid))
+
+
 def one_reuse(context, faults, space, step):
     how = {"prefix": space.enter, "nested": True}
     with fault_target(context, "racing.py", **how) as first:
@@ -401,11 +408,11 @@ def one_reuse(context, faults, space, step):
         with frozen(context, faults, first, step, pid=pid, prefix=space.enter) as tool:
             if not tool:
                 return "attached"
+            held = is_traced(first.pid)
             os.kill(first.pid, signal.SIGKILL)
-            try:
-                first.process.wait(1)
-            except subprocess.TimeoutExpired:
+            if held:
                 return "held"
+            first.process.wait(60)
             space.next_pid(pid)
             with fault_target(context, "racing.py", **how) as second:
                 require_equal(second.hello["ready"], pid, "pid of the second")
@@ -423,7 +430,7 @@ def stopped_at_last(context):
         plain = target.ask("allocators")
         with frozen(context, faults, target, "ptrace:1") as tool:
             target.process.send_signal(signal.SIGSTOP)
-            wait_until(lambda: state(target.pid) == "T", 10, "the target to stop")
+            wait_until(lambda: state(target.pid) == "T", 30, "the target to stop")
             done = tool.go_on()
         require_equal(outcome(context, done, "ptrace:1", ("stopped",)), "stopped", "word")
         require(b"is stopped (by job control)" in done.stderr, "message", done.stderr)
@@ -472,7 +479,7 @@ def signal_survives(context):
             with frozen(context, faults, target, death + ",ptrace:2",
                         env={"PA_FAULT_THREAD": str(target.pid)}) as tool:
                 target.process.send_signal(signal.SIGUSR1)
-                wait_until(lambda: state(target.pid) == "t", 10, "the thread to stop")
+                wait_until(lambda: state(target.pid) == "t", 30, "the thread to stop")
                 require_equal(tool.go_on().returncode, -9, "the tool's end at " + death)
             wait_until(lambda: target.ask("caught") == sent, 30, "the signal, after " + death)
             after_fault(context, target)

@@ -6,6 +6,7 @@ import os
 import tempfile
 
 from fault_context import Faults, after_fault, fault_target
+from interrupted import place
 from process import require, require_equal, wait_until
 from wider import wheel
 
@@ -42,7 +43,7 @@ def when_no_safe_point(context):
     faults = Faults(context)
     with fault_target(context, "many.py") as target:
         plain = target.ask("allocators")
-        done = faults.run(target, env=ALWAYS, timeout="2s")
+        done = faults.run(target, env=ALWAYS, timeout="8s")
         expected = 0 if new_enough(context) else context.tool.status_of["no-safe-point"]
         require_equal(done.returncode, expected, "status: %s" % done.stderr)
         if new_enough(context):
@@ -60,7 +61,7 @@ def disabled(context):
             error = context.tool.refused("no-remote-exec", "attach", target.pid, "--method",
                                          "remote-exec", *context.tool.attach_options())
             require("disabled" in error["message"], "message", error)
-            done = Faults(context).run(target, env=ALWAYS, timeout="1s")
+            done = Faults(context).run(target, env=ALWAYS, timeout="2s")
             require_equal(done.returncode, context.tool.status_of["no-safe-point"], "auto")
             after_fault(context, target)
 
@@ -72,6 +73,9 @@ def nobody_comes(context):
         context.skip("remote debugging came with 3.14")
     with fault_target(context, "bare.py", "bare.so") as target:
         plain = target.ask("allocators")
+        # read(), which ends with the next question
+        wait_until(lambda: (place(target, target.pid) or b" ")[0] == b"0", 30,
+                   "the target to wait for a question")
         error = context.tool.refused("no-safe-point", "attach", target.pid, "--method",
                                      "remote-exec", "--timeout", "1s",
                                      *context.tool.attach_options())
@@ -118,7 +122,7 @@ def left_by_a_kill(context):
             done = faults.run(target, step, options=method)
             require_equal(done.returncode, -9, "the tool's end at " + step)
             if step == "pwrite:3:after":	# the last
-                wait_until(lambda: context.tool.run("status", target.pid).status == 0, 10,
+                wait_until(lambda: context.tool.run("status", target.pid).status == 0, 30,
                            "the whole request to be served")
             else:
                 done = faults.run(target, options=method)

@@ -12,6 +12,7 @@
  * PA_FAULT_COUNTS=FILE                     write how often each was called
  * PA_FAULT_THREAD=TID                      try no other thread
  * PA_FAULT_UNSAFE=N                        let the first N threads go
+ * PA_FAULT_RANKS=1                         tell which is preferred to which
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -187,6 +188,9 @@ size_t __wrap_pa_threads_list(int dir, struct pa_candidate *list, size_t max)
 	const char *wanted = getenv("PA_FAULT_THREAD");
 	size_t n = __real_pa_threads_list(dir, list, max);
 
+	for (size_t i = 0; getenv("PA_FAULT_RANKS") && i < n; i++)
+		fprintf(stderr, "rank %d %u\n", (int)list[i].tid,
+			list[i].rank);
 	if (!wanted)
 		return n;
 	for (size_t i = 0; i < n; i++)

@@ -54,7 +54,7 @@ async def client(port):
         number += 1
         line = b"%d\n" % number
         writer.write(line)
-        if await asyncio.wait_for(reader.readline(), 8) != line:
+        if await asyncio.wait_for(reader.readline(), 120) != line:
             beats.note("echo")
         start = time.monotonic()
         await asyncio.sleep(0.004)

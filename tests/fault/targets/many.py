@@ -19,8 +19,8 @@ import beats
 
 warnings.simplefilter("ignore")		# a fork with threads, on purpose
 near, far = socket.socketpair()
-near.settimeout(8)
-far.settimeout(8)
+near.settimeout(120)
+far.settimeout(120)
 letters = queue.Queue(4)
 nothing = select.epoll()
 
