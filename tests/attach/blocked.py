@@ -158,6 +158,30 @@ def ending(context, how, wait, during, *held):
         return status, output, target.complaint
 
 
+class Forks:
+    """An attach amid an os.fork() that has it warn of our thread, from 3.12 on
+    (decision 8): some of them are no fault, if all else is as without us."""
+
+    def __init__(self, context):
+        self.context = context
+        self.tries = 0
+        self.warned = []
+
+    def compare(self, got, alone, what):
+        self.tries += 1
+        if (self.context.row.minor >= 12 and got != alone
+                and got == alone[:2] + ("  pid = os.fork()",)):
+            self.warned.append(what)
+            return
+        require_equal(got, alone, what)
+
+    def end(self):
+        require(len(self.warned) <= 3 + self.tries // 100, "warnings of os.fork()",
+                *self.warned)
+        if self.warned:
+            self.context.note("%d warned of our thread" % len(self.warned))
+
+
 ENDINGS = ("return", "exit", "_exit", "raise", "term", "daemons", "late", "late_forks",
            "forks", "spawns", "exec")
 
@@ -166,6 +190,7 @@ def target_ends_meanwhile(context):
     """It exits, forks or execs while we attach, at a random moment."""
     tool = context.tool
     outcomes = {}
+    forks = Forks(context)
 
     def attach(target):
         wait = context.random.uniform(0, 0.03)
@@ -184,7 +209,8 @@ def target_ends_meanwhile(context):
         alone = unattended(context, how, 20)
         for _ in range(30 if context.full else 6):
             with_us = ending(context, how, context.random.randrange(60), attach)
-            require_equal(with_us, alone, "status, output, complaint of %r" % how)
+            forks.compare(with_us, alone, "status, output, complaint of %r" % how)
+    forks.end()
     context.note(", ".join("%s %d" % o for o in sorted(outcomes.items())))
 
 
@@ -193,6 +219,7 @@ def ends_while_an_attach_waits(context):
     target exits, forks or execs at once."""
     tool = context.tool
     words = {}
+    forks = Forks(context)
     for how in ("return", "exit", "_exit", "daemons", "late", "forks", "spawns", "exec",
                 "term"):
         alone = unattended(context, how, 0, 300)
@@ -204,7 +231,8 @@ def ends_while_an_attach_waits(context):
                 words[word] = words.get(word, 0) + 1
 
             with_us = ending(context, how, 0, attach, 300)
-            require_equal(with_us, alone, "%r after a held GIL, timeout %s" % (how, timeout))
+            forks.compare(with_us, alone, "%r after a held GIL, timeout %s" % (how, timeout))
+    forks.end()
     context.note(", ".join("%s %d" % w for w in sorted(words.items())))
 
 
