@@ -141,6 +141,8 @@ int pa_proc_parse_status(const char *text, struct pa_proc_status *out)
 	out->signals_pending = line_number(text, "SigPnd:", 16);
 	out->signals_shared = line_number(text, "ShdPnd:", 16);
 	out->signals_blocked = line_number(text, "SigBlk:", 16);
+	out->signals_ignored = line_number(text, "SigIgn:", 16);
+	out->signals_caught = line_number(text, "SigCgt:", 16);
 	out->capabilities = line_number(text, "CapEff:", 16);
 	return 0;
 }

@@ -43,6 +43,7 @@ struct pa_proc_status {
 	bool has_memory;	/* a kernel thread has no VmSize */
 	uint64_t vm_size, vm_data;	/* bytes */
 	uint64_t signals_pending, signals_shared, signals_blocked;
+	uint64_t signals_ignored, signals_caught;
 	uint64_t capabilities;	/* effective */
 };
 

@@ -6,6 +6,7 @@
 #include "injector/restart.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 
 #include "injector/proc.h"
@@ -14,6 +15,18 @@
 #define ERESTARTNOINTR 513
 #define ERESTARTNOHAND 514
 #define ERESTART_RESTARTBLOCK 516
+
+/* Signals that do nothing.  To a process with a traced thread the kernel keeps
+ * them nevertheless: the end of a child must not look like a reason. */
+static uint64_t without_effect(const struct pa_proc_status *status)
+{
+	static const int by_default[] = { SIGCHLD, SIGCONT, SIGURG, SIGWINCH };
+	uint64_t set = 0;
+
+	for (size_t i = 0; i < sizeof by_default / sizeof *by_default; i++)
+		set |= 1ull << (by_default[i] - 1);
+	return status->signals_ignored | (set & ~status->signals_caught);
+}
 
 /* Is there a signal that the thread is about to take?  Then EINTR is right. */
 static bool signal_is_pending(int dir, pid_t tid)
@@ -25,7 +38,7 @@ static bool signal_is_pending(int dir, pid_t tid)
 	if (pa_proc_read_status(dir, name, &status))
 		return false;
 	return (status.signals_pending | status.signals_shared) &
-	       ~status.signals_blocked;
+	       ~status.signals_blocked & ~without_effect(&status);
 }
 
 static bool is_infinite(const struct pa_call *call, const struct pa_regs *regs)

@@ -5,11 +5,13 @@ anew after a stop may be late, by one timeout for each stop; how late is
 printed, as a busy machine is late by itself."""
 
 import errno
+import os
 import re
+import signal
 import time
 
 from fault_context import Faults, after_fault, fault_target
-from process import read_proc, require, require_equal, wait_until
+from process import read_proc, require, require_equal, state, wait_until
 from races import frozen
 
 # After a stop their timeout begins again (the man page says so).
@@ -111,6 +113,29 @@ def tool_is_late(context):
     require(late > len(facts) // 2, "the tool was late only %d times" % late)
 
 
+def signals_that_do_nothing(context):
+    """While a thread is stopped the kernel keeps signals that are ignored: a
+    child's end, a new size of the window.  They end no call."""
+    faults = Faults(context)
+    with fault_target(context, "calls.py") as target:
+        require(target.ask("prepared") >= 0, "the calls could not be prepared")
+        facts = wait_until(lambda: ready(target), 30, "all threads to be in their calls")
+        for unsafe in ("0", "1"):
+            for name, number in zip(SEEN_AS_EINTR * 2, (signal.SIGCHLD, signal.SIGWINCH) * 5):
+                tid = facts[name]["tid"]
+                wait_until(lambda: place(target, tid), 30, "the thread in " + name)
+                # stopped, and not yet looked at
+                with frozen(context, faults, target, "ptrace:3",
+                            env={"PA_FAULT_THREAD": str(tid), "PA_FAULT_UNSAFE": unsafe}) as tool:
+                    require(tool, "the tool came to no stop")
+                    wait_until(lambda: state(tid) == "t", 30, "the thread to be stopped")
+                    os.kill(tid, number)
+                    require_equal(tool.go_on().returncode, 0, "status of the attach")
+                after_fault(context, target)
+        judge(target.ask("facts"), context)
+        target.ask("stop")
+
+
 def dead_tool_is_not_awaited(context):
     """The tool dies after the commit: the stub goes on soon, as other threads
     may be waiting for this one.  The best of some tries is judged, as any of
@@ -191,5 +216,5 @@ def chosen_last(context):
         target.ask("stop")
 
 
-CASES = [calls_are_exact, tool_is_late, dead_tool_is_not_awaited, commit_fails,
+CASES = [calls_are_exact, signals_that_do_nothing, tool_is_late, dead_tool_is_not_awaited, commit_fails,
          chosen_last]

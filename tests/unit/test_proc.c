@@ -54,6 +54,7 @@ static const char status_text[] =
 	"VmPeak:\t   31056 kB\nVmSize:\t   31052 kB\nVmData:\t    9000 kB\n"
 	"Threads:\t5\nSigQ:\t0/1\nSigPnd:\t0000000000000200\n"
 	"ShdPnd:\t0000000000000400\nSigBlk:\t0000000000000a00\n"
+	"SigIgn:\t0000000001001000\nSigCgt:\t0000000000000002\n"
 	"CapEff:\t0000000000080000\nNoNewPrivs:\t0\nSeccomp:\t2\n"
 	"Seccomp_filters:\t1\nx86_Thread_features:\tshstk wrss\n"
 	"x86_Thread_features_locked:\tshstk\n";
@@ -79,6 +80,8 @@ static void test_status(void **state)
 	assert_int_equal(s.signals_pending, 0x200);
 	assert_int_equal(s.signals_shared, 0x400);
 	assert_int_equal(s.signals_blocked, 0xa00);
+	assert_int_equal(s.signals_ignored, 0x1001000);
+	assert_int_equal(s.signals_caught, 2);
 	assert_int_equal(s.capabilities, 1 << 19);
 }
 
