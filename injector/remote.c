@@ -20,6 +20,8 @@
 #define STATES_MAX 4096
 #define POLL_NS 2000000ull
 #define MAPS_EVERY 8
+#define ASK_TURNS 8
+#define ASK_PAUSE_NS 10000000ull	/* doubled each time */
 
 /* What a visit to all thread states is to do. */
 struct visit {
@@ -255,14 +257,26 @@ static int await(struct visit *v, int fd, uint64_t *address)
 	}
 }
 
+/* A thread in vfork stops later, one that is about to end never does: both
+ * are gone soon. */
 static int ask(struct visit *v)
 {
 	struct pa_session *s = v->session;
 
 	v->written = 0;
-	if (!pa_world_stop(s->dir, &s->memory, visit_all, v,
-			   &s->result->stopped_ns) || v->written)
-		return 0;
+	for (int turn = 0; turn < ASK_TURNS; turn++) {
+		int error;
+
+		if (!pa_world_stop(s->dir, &s->memory, visit_all, v,
+				   &s->result->stopped_ns) || v->written)
+			return 0;
+		error = pa_session_check_alive(s);
+		if (error)
+			return error;
+		if (pa_session_is_interrupted(s))
+			break;
+		pa_session_sleep(s, ASK_PAUSE_NS << turn);
+	}
 	return pa_fail(s->diag, PA_E_TRACE_FAILED,
 		       "not all threads of process %d could be stopped at once",
 		       s->target->pid);

@@ -7,8 +7,11 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
+
+#include "injector/proc.h"
 
 enum pa_report_kind pa_report(pid_t tid, int *signal)
 {
@@ -25,4 +28,14 @@ enum pa_report_kind pa_report(pid_t tid, int *signal)
 	if (info.si_status >> 8 != PTRACE_EVENT_STOP)
 		return PA_REPORT_SIGNAL;
 	return *signal == SIGTRAP ? PA_REPORT_STOP : PA_REPORT_GROUP_STOP;
+}
+
+bool pa_report_is_due(int dir, pid_t tid)
+{
+	struct pa_proc_stat stat;
+	char name[48];
+
+	snprintf(name, sizeof name, "task/%d/stat", (int)tid);
+	return !pa_proc_read_stat(dir, name, &stat) &&
+	       (stat.state == 'R' || stat.state == 't');
 }

@@ -5,6 +5,7 @@
 #ifndef PA_INJECTOR_REPORT_H
 #define PA_INJECTOR_REPORT_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /*
@@ -20,5 +21,12 @@ enum pa_report_kind {
 	PA_REPORT_GONE,		/* it has ended, or is not traced by us */
 };
 enum pa_report_kind pa_report(pid_t tid, int *signal);
+
+/*
+ * Has a thread of /proc/PID = dir that was asked to stop left its call, and
+ * only waits for a CPU, or has just stopped?  To give up then would let the
+ * call end with EINTR.
+ */
+bool pa_report_is_due(int dir, pid_t tid);
 
 #endif /* PA_INJECTOR_REPORT_H */

@@ -228,17 +228,6 @@ static bool is_stop(struct pa_attempt *a, enum pa_report_kind report,
 	}
 }
 
-/* Has it left its call, and only waits for a CPU?  To give up then would let
- * the call end with EINTR. */
-static bool is_runnable(const struct pa_attempt *a)
-{
-	struct pa_proc_stat stat;
-	char name[48];
-
-	snprintf(name, sizeof name, "task/%d/stat", (int)a->tid);
-	return !pa_proc_read_stat(a->dir, name, &stat) && stat.state == 'R';
-}
-
 static bool interrupt(struct pa_attempt *a)
 {
 	uint64_t begun = now_ns(), now;
@@ -262,7 +251,8 @@ static bool interrupt(struct pa_attempt *a)
 		}
 		now = now_ns();
 		if (now > begun + STOP_NS_MAX &&
-		    (now > begun + STARVED_NS_MAX || !is_runnable(a)))
+		    (now > begun + STARVED_NS_MAX ||
+		     !pa_report_is_due(a->dir, a->tid)))
 			break;
 		wait_for_child(now < begun + SPIN_NS);
 	}

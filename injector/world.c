@@ -21,12 +21,14 @@
 
 #define THREADS_MAX 4096
 #define STOP_NS_MAX 100000000ull
+#define STARVED_NS_MAX 2000000000ull
 #define STACK (256u << 10)
 
 struct one {
 	pid_t tid;
 	bool stopped;
 	bool plain;	/* by us; else by job control, or gone */
+	bool free;	/* again */
 };
 
 struct world {
@@ -101,7 +103,21 @@ static void look_at(struct one *one)
 	one->plain = report == PA_REPORT_STOP;
 }
 
-static bool wait_all(struct world *w, uint64_t limit_ns)
+/* Is it hopeless to wait on for those that have not stopped yet? */
+static bool is_over(const struct world *w, uint64_t begun_ns)
+{
+	uint64_t now = now_ns();
+
+	if (now <= begun_ns + STOP_NS_MAX)
+		return false;
+	for (size_t i = 0; i < w->count; i++)
+		if (!w->list[i].stopped &&
+		    !pa_report_is_due(w->dir, w->list[i].tid))
+			return true;
+	return now > begun_ns + STARVED_NS_MAX;
+}
+
+static bool wait_all(struct world *w, uint64_t begun_ns)
 {
 	const struct timespec pause = { 0, 20000 };
 
@@ -115,7 +131,7 @@ static bool wait_all(struct world *w, uint64_t limit_ns)
 		}
 		if (!left)
 			return true;
-		if (now_ns() > limit_ns)
+		if (is_over(w, begun_ns))
 			return false;
 		nanosleep(&pause, NULL);
 	}
@@ -124,30 +140,54 @@ static bool wait_all(struct world *w, uint64_t limit_ns)
 /* Threads that are started meanwhile are seen in the next turn. */
 static bool stop_all(struct world *w)
 {
-	uint64_t limit = now_ns() + STOP_NS_MAX;
+	uint64_t begun = now_ns();
 
 	for (;;) {
 		int n = seize_new(w);
 
 		if (n <= 0)
 			return n == 0 && w->count;
-		if (!wait_all(w, limit))
+		if (!wait_all(w, begun))
 			return false;
 	}
 }
 
-static void let_go(const struct world *w, const struct one *one)
+static void let_go(const struct world *w, struct one *one)
 {
 	struct pa_regs regs;
 
-	/* what it stops for by now is not known: a signal would be lost */
-	if (!one->stopped)
-		return;
 	if (one->plain && !pa_arch_get_regs(one->tid, &regs) &&
 	    pa_restart_let_go(pa_restart_decide(w->memory, w->dir, one->tid,
 						&regs, false), &regs))
 		pa_arch_set_regs(one->tid, &regs);
 	ptrace(PTRACE_DETACH, one->tid, NULL, NULL);
+	one->free = true;
+}
+
+/* Those that were asked to stop and lack a CPU are waited for: their calls
+ * would end with EINTR.  All others are let go by the end of this thread. */
+static void let_all_go(struct world *w)
+{
+	const struct timespec pause = { 0, 20000 };
+	uint64_t limit = now_ns() + STARVED_NS_MAX;
+
+	for (;;) {
+		size_t due = 0;
+
+		for (size_t i = 0; i < w->count; i++) {
+			struct one *one = &w->list[i];
+
+			if (!one->stopped)
+				look_at(one);
+			if (one->stopped && !one->free)
+				let_go(w, one);
+			due += !one->free &&
+			       pa_report_is_due(w->dir, one->tid);
+		}
+		if (!due || now_ns() > limit)
+			return;
+		nanosleep(&pause, NULL);
+	}
 }
 
 static void *tracer(void *argument)
@@ -159,9 +199,7 @@ static void *tracer(void *argument)
 	pthread_setschedparam(pthread_self(), SCHED_FIFO, &first);
 	if (stop_all(w))
 		w->result = w->work(w->context);
-	/* one that did not stop is let go by the end of this thread */
-	for (size_t i = 0; i < w->count; i++)
-		let_go(w, &w->list[i]);
+	let_all_go(w);
 	before = now_ns() - before;
 	if (before > *w->stopped_ns)
 		*w->stopped_ns = before;
