@@ -217,11 +217,15 @@ def loaded_by_others(context):
             after_fault(context, target)
 
 
-def judged_calls():
-    """Names of all calls that injector/seccomp.c judges filters by."""
+def judged_calls(lists=""):
+    """Names of all calls that injector/seccomp.c judges filters by; or of some
+    of its lists."""
     path = os.path.join(os.path.dirname(HERE), "..", "injector", "seccomp.c")
     with open(path, encoding="utf-8") as f:
         text = f.read()
+    if lists:
+        text = "".join(re.findall(
+            r"^static const struct call (?:%s)(?:\[\])? = .*?;$" % lists, text, re.M | re.S))
     return set(re.findall(r"\b(?:CALL|MAY_FAIL)\((\w+)[,)]", text) +
                re.findall(r'\{ "(\w+)", SYS_', text)) - {"name"}
 
@@ -238,6 +242,8 @@ def call_numbers(context):
 
 # What the target itself calls beside that.
 OWN = {"exit_group", "wait4", "mremap", "rt_sigreturn"}
+# Of fork() itself, which counts threads from 3.12 on.
+OWN_THERE = {"rt_sigprocmask", "set_robust_list", "getrandom", "lseek", "newfstatat"}
 
 
 def nothing_else(context):
@@ -263,6 +269,31 @@ def nothing_else(context):
             require(after_fault(context, target, plain), "it was attached")
 
 
+def nothing_else_elsewhere(context):
+    """The same for a thread that only allocates and forks: no call but those of
+    the hooks and of the handlers of fork()."""
+    tool, number = context.tool, call_numbers(context)
+    allowed = judged_calls("hook_calls|fork_calls?") | OWN | OWN_THERE
+    require("futex" in allowed and "clone" in allowed and "bind" not in allowed,
+            "the lists were understood", allowed)
+    with fault_target(context, "filters.py", python_options=["-W", "ignore"]) as target:
+        plain = target.ask("allocators")
+        tid, error = target.ask("confine", [number[n] for n in sorted(allowed)], "allow", 0,
+                                "kill")
+        require_equal(error, 0, "filter")
+        require_equal(target.ask("fork_there"), 0, "status of its child")
+        for _ in range(3):
+            tool.attach(target, "--rate", "1")
+            for _ in range(3):
+                before = target.ask("turns")
+                wait_until(lambda: target.ask("turns") > before + 100, 20, "its progress")
+                require_equal(target.ask("fork_there"), 0, "status of its child, attached")
+                wait_until(lambda: target.ask("keep", 50, 5000) and our_threads(target.pid), 30,
+                           "our thread to come back")
+                tool.still_served(target)
+            require(after_fault(context, target, plain), "it was attached")
+
+
 def without_memfd(context):
     """memfd_create would kill where nothing else is left."""
     prefix = ["unshare", "-m"] + shell(context, READ_ONLY)
@@ -282,4 +313,4 @@ def without_memfd(context):
 
 CASES = [killing, failing, second_of_two, harmless, unreadable, strict, of_another_thread,
          hooks_elsewhere, unreadable_elsewhere, many_threads, made_by_others,
-         loaded_by_others, without_memfd, nothing_else]
+         loaded_by_others, without_memfd, nothing_else, nothing_else_elsewhere]

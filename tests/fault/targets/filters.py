@@ -63,9 +63,9 @@ STATUS = []
 SLEEPERS = []
 
 
-def confined(numbers, action, ready):
+def confined(filter, ready):
     """A thread under a filter of its own that works on."""
-    ready.append((threading.get_native_id(), install(numbers, action)))
+    ready.append((threading.get_native_id(), install(*filter)))
     while True:
         TURNS[0] += len([bytes(2000) for _ in range(20)]) == 20
         if FORKS:
@@ -76,10 +76,10 @@ def confined(numbers, action, ready):
             STATUS.append(os.waitpid(pid, 0)[1])
 
 
-def confine(numbers, action):
+def confine(*filter):
     """Its tid, and 0 or errno."""
     ready = []
-    threading.Thread(target=confined, args=(numbers, action, ready), daemon=True).start()
+    threading.Thread(target=confined, args=(filter, ready), daemon=True).start()
     while not ready:
         pass
     return ready[0]
