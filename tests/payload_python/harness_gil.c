@@ -77,6 +77,16 @@ API int pt_gil_done(void)
 	return __atomic_load_n(&taking.done, __ATOMIC_ACQUIRE);
 }
 
+/* For ctypes.CDLL: wait for that, without the GIL. */
+API int pt_gil_await(unsigned ms)
+{
+	uint64_t end = now() + ms * 1000000ull;
+
+	while (!pt_gil_done() && now() < end)
+		pause_ms(1);
+	return pt_gil_done();
+}
+
 /* After pt_gil_done: 0 or an error; joins the thread. */
 API int pt_gil_result(uint64_t *waited_ns, int *self_test, char *text)
 {
@@ -109,11 +119,11 @@ API void pt_spin(unsigned ms)
 
 /*
  * As the handler of a fork does, with the GIL: cancel the taking and lend it
- * the GIL if it waits for that.  True: it did, and is done within 1 s.
+ * the GIL if it waits for that.  True: it did, and is done within 20 s.
  */
 API int pt_lend(void)
 {
-	uint64_t end = now() + 1000000000ull;
+	uint64_t end = now() + 20000000000ull;
 	void *lent;
 
 	__atomic_store_n(&taking.cancel, 1, __ATOMIC_SEQ_CST);
@@ -142,7 +152,8 @@ static void *churn_gil(void *unused)
 	while (!__atomic_load_n(&churn.end, __ATOMIC_ACQUIRE))
 		if (!pa_python_gil_take(now() + 1000000000ull, NULL)) {
 			pa_python_gil_release();
-			churn.taken++;
+			__atomic_fetch_add(&churn.taken, 1,
+					   __ATOMIC_RELAXED);
 		}
 	return NULL;
 }
@@ -159,6 +170,12 @@ API int pt_churn_start(void)
 				  pa_python_gil_in_child, NULL);
 	memset(&churn, 0, sizeof(churn));
 	return pthread_create(&churn.thread, NULL, churn_gil, NULL);
+}
+
+/* How often it was taken so far. */
+API unsigned pt_churn_taken(void)
+{
+	return __atomic_load_n(&churn.taken, __ATOMIC_RELAXED);
 }
 
 /* How often it was taken. */

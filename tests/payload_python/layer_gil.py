@@ -19,6 +19,7 @@ from layer_names import named
 # ---- the GIL and the self-test ----
 
 GIL_TIMEOUT, FINALISING = -51, -30
+TRIES = 10      # where the machine decides who of two comes first
 
 
 def take(timeout_ms, work, delay_ms=0):
@@ -57,8 +58,8 @@ def spin_one_instruction(seconds):
     t = threading.Timer(seconds, ctypes.pythonapi.PyThreadState_SetAsyncExc,
                         (ctypes.c_ulong(threading.get_ident()),
                          ctypes.py_object(KeyError)))
-    t.start()
     try:
+        t.start()
         forever()
     except KeyError:
         pass
@@ -92,38 +93,41 @@ def gil():
             ('spinning', lambda: spin(0.4), 0.35),
             ('calling', lambda: spin_calls(0.4), 0.35),
             ('one_instruction', lambda: spin_one_instruction(0.5), 0.4)):
-        for attempt in range(3):    # the machine may be busy
+        for attempt in range(TRIES):
             r, waited, passed, text = take(2000, work)
-            if waited < most:
+            if r == 0 and passed and waited < most:
                 break
         report(r == 0 and passed and waited < most, 'gil_' + name,
                '%s in %.1f ms: %s' % (r, waited * 1e3, text))
     for name, work in (
             ('c_call', lambda: P.pt_sleep),
             ('c_call_busy', lambda: P.pt_spin)):
-        for attempt in range(3):
+        for attempt in range(TRIES):
             r, waited, passed, text = take(300, lambda: work()(1500), 50)
-            if waited < 0.6:
+            if r == GIL_TIMEOUT and 0.29 < waited < 0.6:
                 break
         report(r == GIL_TIMEOUT and 0.29 < waited < 0.6, 'gil_' + name,
                '%s in %.1f ms' % (r, waited * 1e3))
     # within one bytecode; whoever looks before it begins has to wait it out
-    for i in range(5):
+    for attempt in range(TRIES):
         r, waited, passed, text = take(300, lambda: sum(range(6 * 10 ** 7)),
                                        50)
         if r == GIL_TIMEOUT and waited < 0.6:
             break
     report(r == GIL_TIMEOUT and waited < 0.6, 'gil_one_bytecode',
            '%s in %.1f ms' % (r, waited * 1e3))
-    r, waited, passed, text = take(5000, lambda: P.pt_cancel_later(200, 2500),
-                                   50)
+    for attempt in range(TRIES):
+        r, waited, passed, text = take(
+            5000, lambda: P.pt_cancel_later(200, 2500), 50)
+        if r == GIL_TIMEOUT and waited < 2:
+            break
     report(r == GIL_TIMEOUT and waited < 2, 'gil_cancel',
            '%s in %.1f ms' % (r, waited * 1e3))
     ts = [threading.Thread(target=spin, args=(1.0,)) for i in range(3)]
     [t.start() for t in ts]
     worst = 0
     for i in range(5):
-        r, waited, passed, text = take(3000, lambda: None)
+        r, waited, passed, text = take(20000, lambda: None)
         worst = max(worst, waited)
         if r or not passed:
             break
@@ -143,7 +147,7 @@ def gil_lent():
     other = threading.Thread(target=stop.wait)
     other.start()
     lent, wrong, before = 0, [], thread_states()
-    for i in range(200):
+    for i in range(5000):
         if lent >= 5:
             break
         took = []
@@ -151,24 +155,26 @@ def gil_lent():
         def work():
             spin_calls(0.001 + 0.0002 * (i % 20))
             took.append(P.pt_lend())
-        r, waited, passed, text = take(3000, work)
+        r, waited, passed, text = take(20000, work)
         lent += took[0]
         if r not in (0, GIL_TIMEOUT) or (took[0] and r != GIL_TIMEOUT):
             wrong.append((r, took))
     stop.set()
     other.join()
     report(lent >= 5 and not wrong, 'gil_lent', '%d times, %r' % (lent, wrong))
-    # where a fork locks the list of thread states one cannot be freed
+    # where a fork locks the list of thread states one cannot be freed; there
+    # is none where the wish to leave was seen just in time
     left = thread_states() - before + 1
-    report(left == (lent if V >= (3, 13) else 0), 'gil_lent_thread_states_left',
+    report(0 < left <= lent if V >= (3, 13) else left == 0,
+           'gil_lent_thread_states_left',
            '%d of %d' % (left, lent))
-    r, waited, passed, text = take(3000, lambda: spin(0.3))
+    r, waited, passed, text = take(20000, lambda: spin(0.3))
     report(r == 0 and passed, 'gil_taken_after_it_was_lent', '%s: %s' % (r, text))
     report(all(frame is not None for frame in sys._current_frames().values()),
            'gil_lent_current_frames', '')
 
 
-def ends(pid, seconds=20):
+def ends(pid, seconds=60):
     """The status of a child, None if it hung and was killed."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -184,7 +190,10 @@ def ends(pid, seconds=20):
 def forks_amid_taking(name, count):
     before, statuses = thread_states(), set()
     H.pt_churn_start()
-    for i in times(count):
+    rounds = len(times(count))
+    for i in range(50 * rounds):
+        if i >= rounds and H.pt_churn_taken() > 50:
+            break
         pid = os.fork()
         if pid == 0:
             os._exit(thread_states())
@@ -241,7 +250,7 @@ def self_test():
     [up.acquire() for t in ts]
     for enabled in (True, False):
         (gc.enable if enabled else gc.disable)()
-        r, waited, passed, text = take(3000, lambda: None)
+        r, waited, passed, text = take(20000, lambda: None)
         report(r == 0 and passed and gc.isenabled() == enabled,
                'self_test_gc_%s' % ('on' if enabled else 'off'),
                '%s in %.2f ms' % (text, H.pt_tested_ns() / 1e6))
@@ -250,13 +259,13 @@ def self_test():
         report(int(re.findall(r'\d+', text)[0]) > 300, 'self_test_many', text)
     # traced threads: the line of the API comes from the tracer
     sys.settrace(lambda *a: None)
-    r, waited, passed, text = take(3000, lambda: None)
+    r, waited, passed, text = take(20000, lambda: None)
     sys.settrace(None)
     report(r == 0 and passed, 'self_test_traced', text)
     stop.set()
     [t.join() for t in ts]
     for i in times(100):
-        r, waited, passed, text = take(3000, lambda: branches(i))
+        r, waited, passed, text = take(20000, lambda: branches(i))
         if r or not passed:
             break
     report(r == 0 and passed, 'self_test_repeated', '%s %s' % (r, text))
@@ -294,7 +303,7 @@ def finalisers():
             for k in range(50):
                 Trap()
             gc.enable()
-            take(3000, lambda: time.sleep(0.01))
+            take(20000, lambda: time.sleep(0.01))
         deep(20)
         gc.disable()
     gc.enable()
@@ -324,20 +333,27 @@ def gil_loops():
             for y in x: pass
     H.pt_watch(0, 1, 0, 0)
     for function in (add, length, attribute, nested):
-        stop = threading.Timer(
-            1, ctypes.pythonapi.PyThreadState_SetAsyncExc,
-            (ctypes.c_ulong(threading.get_ident()),
-             ctypes.py_object(KeyError)))
+        me = threading.get_ident()
+
+        def end():
+            H.pt_gil_await(60000)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(me), ctypes.py_object(KeyError))
 
         def work():
+            ending = threading.Thread(target=end)
             try:
+                ending.start()
                 function()
             except KeyError:
                 pass
-        stop.start()
-        r, waited, passed, text = take(900, work, 100)
-        stop.join()
-        report(r == 0 and passed, 'gil_loop_' + function.__name__,
+            ending.join()
+        for attempt in range(TRIES):
+            r, waited, passed, text = take(5000, work, 100)
+            if r == 0 and passed and waited < 0.9:
+                break
+        report(r == 0 and passed and waited < 0.9,
+               'gil_loop_' + function.__name__,
                '%s in %.1f ms' % (r, waited * 1e3))
 
 
@@ -358,9 +374,9 @@ def gil_long_c_calls():
         if took < 0.35:
             print('#   %s took %.2f s only' % (name, took))
             continue
-        for attempt in range(3):
+        for attempt in range(TRIES):
             r, waited, passed, _ = take(100, work, 80)
-            if r == GIL_TIMEOUT and waited < 0.2:
+            if r == GIL_TIMEOUT and waited < 0.3:
                 break
         report(r == GIL_TIMEOUT and waited < 0.3, 'gil_long_' + name,
                '%s in %.1f ms of %.0f' % (r, waited * 1e3, took * 1e3))
