@@ -373,9 +373,10 @@ def many_mappings(context):
         require(count > 39000, "mappings", count)
         truth = scene.report()
         path = scene.die()
-        start = time.monotonic()
+        # of a processor: the machine may be busy
+        start = sum(os.times()[2:4])
         same(truth, scene.tool.good("core", path, "--limit", "0"), "the tool")
-        seconds = time.monotonic() - start
+        seconds = sum(os.times()[2:4]) - start
         require(seconds < 5, "the tool took %.1f s" % seconds)
         same(truth, decoded(path)[1], "the decoder")
         same(truth, scene.gdb.report(before=["core-file " + scene.inside(path)]), "gdb")

@@ -307,10 +307,10 @@ class Terminal:
             os.environ.update(HOME=os.getcwd(), TERM='dumb')
             os.execv(words[0], words)
 
-    def until(self, word, seconds=30):
+    def until(self, word, seconds=120):
         """What it prints until a word comes."""
-        got, end = b'', time.time() + seconds
-        while word not in got and time.time() < end:
+        got, end = b'', time.monotonic() + seconds
+        while word not in got and time.monotonic() < end:
             if select.select([self.fd], [], [], 0.5)[0]:
                 try:
                     got += os.read(self.fd, 65536)

@@ -22,7 +22,7 @@ from pyattach.layout import CONSTANTS as C                # noqa: E402
 from tap import done, ok, skip                            # noqa: E402
 
 ROUNDS = int(os.environ.get('PA_FUZZ', 150))
-SECONDS = 20        # one decode; a good one takes 0.02
+SECONDS = 60        # one decode; a good one takes 0.02
 
 
 class TooLong(Exception):
