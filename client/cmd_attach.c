@@ -279,6 +279,16 @@ static bool is_starting(pid_t pid)
 			directory.state == PA_STATE_ATTACHED));
 }
 
+/* What is attached may be somebody else's, who came first. */
+static bool is_ours(pid_t pid, uint64_t ticket)
+{
+	struct pa_directory directory;
+	uint64_t at = 0;
+
+	return pa_target_find_directory(pid, &at, &directory, NULL) || !at ||
+		directory.start_ticket == ticket;
+}
+
 /*
  * Interrupted: the process may have been committed to finish the attach
  * without us.  Wait until it did, or gave up, and detach: nothing of ours is
@@ -287,7 +297,8 @@ static bool is_starting(pid_t pid)
  */
 #define SIGN_NS ((uint64_t)300000000)
 
-static int undo(struct pa_command *command, struct pa_wire *wire)
+static int undo(struct pa_command *command, struct pa_wire *wire,
+		uint64_t ticket)
 {
 	const struct timespec pause = { 0, 5000000 };
 	uint64_t patience = pa_now_ns() + SIGN_NS;
@@ -295,7 +306,7 @@ static int undo(struct pa_command *command, struct pa_wire *wire)
 	struct pa_status last;
 	bool began = false;
 
-	while (wire->fd < 0 && pa_now_ns() < command->deadline_ns) {
+	while (ticket && wire->fd < 0 && pa_now_ns() < command->deadline_ns) {
 		bool starting = is_starting(pid);
 
 		began |= starting;
@@ -306,6 +317,10 @@ static int undo(struct pa_command *command, struct pa_wire *wire)
 				    NULL);
 		nanosleep(&pause, NULL);
 	}
+	if (wire->fd >= 0 && !is_ours(pid, ticket))
+		return pa_fail(&command->diag, PA_E_FAILED, "interrupted: "
+			       "process %d was attached by somebody else",
+			       (int)pid);
 	if (wire->fd >= 0) {
 		wire->deadline_ns = pa_now_ns() + SIGN_NS * 10;
 		pa_detach_wire(wire, &last, NULL);
@@ -382,7 +397,7 @@ int pa_cmd_attach(struct pa_command *command)
 	catch_signals();
 	err = attach_or_connect(command, &wire, &a);
 	if (interrupted && !a.already) {
-		err = undo(command, &wire);
+		err = undo(command, &wire, a.result.ticket);
 		command->signal = interrupted;
 	}
 	if (!err && command->args.format == PA_FORMAT_JSON)

@@ -28,6 +28,7 @@
 #define ABSTRACT_MAX 64	/* candidates tried for one process */
 #define TRACED_NS 1000000000ull	/* longer is no attach of ours */
 #define MEND_NS 7000000000ull	/* a payload looks after its socket every 5 s */
+#define TURNS 5		/* against who hangs up on everybody */
 
 /* ---- one address ---- */
 
@@ -341,6 +342,7 @@ static int connect_anywhere(struct search *s)
 	    directory.pid != (uint32_t)p->inner_pid)
 		/* just forked: the page and what it names are the parent's */
 		return s->err = not_attached(s, FORKED);
+	s->wire->has_directory = at != 0;
 	if (at && directory.state == PA_STATE_ATTACHED && directory.socket[0]) {
 		directory.socket[sizeof directory.socket - 1] = '\0';
 		if (try_address(s, directory.socket, NULL))
@@ -470,8 +472,8 @@ static int connect_in_time(pid_t pid, struct search *s)
 	return err;
 }
 
-int pa_discover(pid_t pid, uint64_t deadline_ns, struct pa_wire *wire,
-		struct pa_status *status, struct pa_diag *diag)
+static int discover_once(pid_t pid, uint64_t deadline_ns, struct pa_wire *wire,
+			 struct pa_status *status, struct pa_diag *diag)
 {
 	struct search search = { .wire = wire, .diag = diag };
 	int err;
@@ -486,6 +488,20 @@ int pa_discover(pid_t pid, uint64_t deadline_ns, struct pa_wire *wire,
 		err = ask_status(wire, status, diag);
 	if (err)
 		pa_wire_close(wire);
+	else
+		wire->attached_ns = status->attached_realtime_ns;
+	return err;
+}
+
+/* Of several attaches at one time all but one hang up; so does one that ends
+ * while the next begins, and a socket that is made anew. */
+int pa_discover(pid_t pid, uint64_t deadline_ns, struct pa_wire *wire,
+		struct pa_status *status, struct pa_diag *diag)
+{
+	int err = discover_once(pid, deadline_ns, wire, status, diag);
+
+	for (unsigned i = 1; err && wire->hung_up && i < TURNS; i++)
+		err = discover_once(pid, deadline_ns, wire, status, diag);
 	return err;
 }
 

@@ -92,25 +92,26 @@ static int timed_out(const struct pa_wire *wire, struct pa_diag *diag)
 
 /* What serves several lets all of them go when one detaches it; another
  * attach may have begun since. */
-static bool is_detached(pid_t pid)
-{
-	struct pa_directory directory;
-	uint64_t at = 0;
-
-	return !pa_target_find_directory(pid, &at, &directory, NULL) && at &&
-		directory.state != PA_STATE_ATTACHED;
-}
-
 static int broken(struct pa_wire *wire, struct pa_diag *diag)
 {
 	int pid = (int)wire->process.pid;
+	struct pa_directory directory;
+	uint64_t at = 0;
+	bool read;
 
 	if (!pa_process_is_same(&wire->process))
 		return pa_fail(diag, PA_E_EXITED, "process %d ended while it "
 			       "was asked", pid);
-	if (is_detached(pid))
+	read = !pa_target_find_directory(pid, &at, &directory, NULL);
+	if (read && !at && wire->has_directory)
+		return pa_fail(diag, PA_E_NOT_ATTACHED, "process %d began "
+			       "another program while it was asked", pid);
+	if (at && (directory.state != PA_STATE_ATTACHED ||
+		   (wire->attached_ns &&
+		    wire->attached_ns != directory.attached_realtime_ns)))
 		return pa_fail(diag, PA_E_NOT_ATTACHED, "process %d was "
 			       "detached while it was asked", pid);
+	wire->hung_up = at != 0;
 	return pa_fail(diag, PA_E_PROTOCOL, "the payload in process %d closed "
 		       "the connection in the middle of an answer", pid);
 }

@@ -8,6 +8,7 @@
 #ifndef PA_CLIENT_WIRE_CLIENT_H
 #define PA_CLIENT_WIRE_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -30,6 +31,9 @@ struct pa_wire {
 		ino_t inode;
 		struct timespec changed;
 	} file;
+	bool has_directory;	/* its directory page was seen */
+	uint64_t attached_ns;	/* which attach answers, by its time; 0 = any */
+	bool hung_up;		/* the peer did, though something is attached */
 };
 
 /*
@@ -45,7 +49,7 @@ int pa_wire_dial(const void *address, unsigned length, uint64_t deadline_ns);
 /*
  * Send one request line (without newline) and give the body of the answer,
  * malloc'd and ended by an extra NUL.  `max` bounds it.  0, the payload's
- * error, PA_E_TIMEOUT, PA_E_PROTOCOL or PA_E_EXITED.
+ * error, PA_E_TIMEOUT, PA_E_PROTOCOL, PA_E_NOT_ATTACHED or PA_E_EXITED.
  */
 int pa_wire_request(struct pa_wire *wire, const char *request, size_t max,
 		    char **body, size_t *length, struct pa_diag *diag);

@@ -16,12 +16,14 @@
 #define POLL_FIRST_NS 50000ull
 #define POLL_MAX_NS 1000000ull
 #define MAPS_EVERY 16	/* polls between two looks through all maps */
+#define VAIN_MAX 3	/* of these, once the scratch is gone */
 
 /* What is known of the answer so far. */
 struct wait {
 	struct pa_session *session;
 	uint64_t pause_ns;
 	unsigned polls;
+	unsigned vain;		/* looks for the answer after that */
 	bool seen;		/* the stub has begun */
 };
 
@@ -31,6 +33,16 @@ static int too_late(const struct wait *w, const char *what)
 
 	return pa_fail(s->diag, PA_E_TIMEOUT, "process %d: %s",
 		       s->target->pid, what);
+}
+
+/* Our payload answered, was detached, and the next attach began, all before we
+ * looked: its ticket stands where ours did. */
+static int overtaken(const struct wait *w)
+{
+	struct pa_session *s = w->session;
+
+	return pa_fail(s->diag, PA_E_NOT_ATTACHED, "process %d was detached by somebody else just when it was attached, and another attach began",
+		       s->target->pid);
 }
 
 /* One pause; 0, or why waiting is over. */
@@ -59,6 +71,16 @@ static int pause_once(struct wait *w, const char *what)
 /* Has a payload taken our ticket?  Then the scratch may be gone. */
 static bool find_answer(struct pa_session *s, bool maps, uint64_t *address)
 {
+	uint64_t known = s->target->directory;
+	struct pa_directory d;
+
+	/* the one that is started again, wherever it lies */
+	if (s->block.mode == PA_STUB_ENTRY &&
+	    !pa_memory_read(&s->memory, known, &d, sizeof d) &&
+	    d.start_ticket == s->block.options.ticket) {
+		*address = known;
+		return true;
+	}
 	return pa_directory_find_ticket(&s->memory, s->dir,
 					s->block.options.ticket, maps,
 					address);
@@ -83,6 +105,9 @@ static int wait_end(struct wait *w, struct pa_scratch *scratch,
 				return 0;
 		} else if (start && find_answer(s, maps, address)) {
 			return 0;
+		} else if (start && w->seen && maps && ++w->vain >= VAIN_MAX) {
+			/* unmapped only after the ticket was shown */
+			return overtaken(w);
 		}
 		error = pause_once(w, w->seen ?
 				   "its loader did not finish in time (another thread holds the loader's lock)" :
@@ -157,8 +182,9 @@ static int wait_payload(struct wait *w, uint64_t address)
 		int error;
 
 		if (!pa_memory_read(&s->memory, address, &now, sizeof now) &&
-		    now.start_ticket == s->block.options.ticket &&
-		    now.start_status) {
+		    now.start_ticket != s->block.options.ticket)
+			return overtaken(w);
+		if (now.start_ticket && now.start_status) {
 			if (now.start_status != 1)
 				return payload_error(s, -(int)now.start_status,
 						     now.start_text);

@@ -92,6 +92,7 @@ struct pa_attach_result {
 	unsigned stops;
 	const char *method;	/* "ptrace" or "remote-exec" */
 	char reason[128];	/* last reason against a safe point, or empty */
+	uint64_t ticket;	/* names this attempt; 0: it never began */
 	struct pa_directory directory;	/* as it is once hooks are on */
 };
 

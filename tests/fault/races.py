@@ -304,6 +304,91 @@ def second_injector(context):
     context.note(", ".join("%s %d" % w for w in sorted(words.items())))
 
 
+def overtaken(context):
+    """Others detach what the tool attached, and attach anew, before it has
+    read the answer: it does not wait on for one that is gone."""
+    faults = Faults(context)
+    with fault_target(context, "blocked.py") as target:
+        plain = target.ask("allocators")
+        target.send("hold", 4)
+        target.read()
+        # so late it waits for the payload, which waits for the GIL
+        step = "nanosleep:100"
+        with frozen(context, faults, target, step, timeout="30s") as tool:
+            require(tool, "the tool did not wait")
+            target.answer()
+            context.tool.good("status", target.pid)
+            context.tool.detach(target)
+            require_equal(faults.run(target).returncode, 0, "the next attach")
+            start = time.monotonic()
+            done = tool.go_on()
+        require_equal(outcome(context, done, step, ("not-attached",)), "not-attached", "word")
+        require(time.monotonic() - start < 15, "it waited for an answer that is gone")
+        context.tool.still_served(target)
+        works_again(context, target, plain, done)
+
+
+def asked_amid_two(context):
+    """No low slot is free, and two payloads wait for the GIL: who asks them is
+    answered by the one that wins, also if it had called the other."""
+    faults = Faults(context)
+    verbs = ("status", "status", "rate", "report")
+    others = 0
+    for _ in range(6 if context.full else 3):
+        with fault_target(context, "slots.py") as target, contextlib.ExitStack() as stack:
+            plain = target.ask("allocators")
+            require_equal(target.ask("take"), 16, "slots taken by the target itself")
+            target.send("hold", 1.5)
+            target.read()
+            with frozen(context, faults, target, "ptrace:1", timeout="30s") as tool:
+                second = stack.enter_context(running(faults.program, "attach", target.pid,
+                                                     "--payload", context.tool.payload))
+                wait_until(lambda: our_threads(target.pid), 30, "the second's payload")
+                tool.process.send_signal(signal.SIGCONT)
+                wait_until(lambda: len(our_threads(target.pid)) == 2 or
+                           tool.process.poll() is not None, 30, "the first's payload")
+                asked = [stack.enter_context(running(
+                    context.tool.program, verb, target.pid, *["64KiB"] * (verb == "rate")))
+                    for verb in verbs]
+                done = tool.go_on()
+            others += second.wait(30) != 0
+            for verb, one in zip(verbs, asked):
+                error = one.communicate(timeout=30)[1]
+                require_equal(one.returncode, 0, "%s amid two attaches: %s" % (verb, error))
+            target.answer()
+            works_again(context, target, plain, done)
+    context.note("%d times the first won" % others)
+
+
+@contextlib.contextmanager
+def running(program, verb, pid, *options):
+    process = subprocess.Popen([program, verb, str(pid), "--timeout", "30s"] + list(options),
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def interrupted_behind_another(context):
+    """Interrupted before it has touched the process, to which somebody else
+    attached meanwhile: what is not its own it does not detach."""
+    faults = Faults(context)
+    with fault_target(context, "racing.py") as target:
+        plain = target.ask("allocators")
+        with frozen(context, faults, target, "ptrace:1") as tool:
+            require_equal(faults.run(target).returncode, 0, "the other attach")
+            tool.process.send_signal(signal.SIGINT)
+            done = tool.go_on()
+        require(done.returncode != 0, "an interrupted attach was good", done.stdout)
+        context.tool.still_served(target)
+        works_again(context, target, plain, done)
+
+
 def code_left(pid):
     """Address and bytes of the code that attaches leave, in /proc/PID/mem."""
     with open("/proc/%d/mem" % pid, "rb", 0) as memory:
@@ -405,7 +490,8 @@ def one_reuse(context, faults, space, step):
     how = {"prefix": space.enter, "nested": True}
     with fault_target(context, "racing.py", **how) as first:
         pid = first.hello["ready"]
-        with frozen(context, faults, first, step, pid=pid, prefix=space.enter) as tool:
+        with frozen(context, faults, first, step, pid=pid, prefix=space.enter,
+                    timeout="20s") as tool:
             if not tool:
                 return "attached"
             held = is_traced(first.pid)
@@ -487,5 +573,5 @@ def signal_survives(context):
 
 
 CASES = [signal_survives, stopped_at_last, traced_at_last, target_exits, target_executes, target_forks,
-         target_is_killed, target_is_stopped, strace_comes, gdb_comes, second_injector,
-         other_build, pid_is_used_again]
+         target_is_killed, target_is_stopped, strace_comes, gdb_comes, second_injector, overtaken,
+         asked_amid_two, interrupted_behind_another, other_build, pid_is_used_again]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Can take every low slot that a directory could lie at."""
+"""Can take every low slot that a directory could lie at, and keep the GIL."""
 import ctypes
 
 import talk
@@ -17,4 +17,9 @@ def take():
                for i in range(COUNT))
 
 
-talk.serve(take=take)
+def hold(seconds):
+    talk.say(holding=seconds)
+    return ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+
+
+talk.serve(take=take, hold=hold)
