@@ -252,9 +252,9 @@ static void add_segment(struct pa_core *core, const Elf64_Phdr *p)
 
 static bool names_payload(const char *names, size_t length)
 {
-	/* as the injector names it, and as it is installed */
 	static const char *const words[] = {
-		"/.pyattach-", "/memfd:pyattach", "/pyattach-payload",
+		"/" PA_PAYLOAD_COPY, "/memfd:" PA_PAYLOAD_MEMFD,
+		"/" PA_PAYLOAD_INSTALLED,
 	};
 
 	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)

@@ -41,6 +41,13 @@
 #define PA_NOTE_OWNER "PYATTACH"
 #define PA_NOTE_ANCHOR 1u
 
+/* How files of the payload are called: the copy that a target loads begins so,
+ * a memfd in its place is called so, what is installed begins so.  A core that
+ * lists one of them and has no table was cut, or not dumped whole. */
+#define PA_PAYLOAD_COPY ".pyattach-"
+#define PA_PAYLOAD_MEMFD "pyattach"
+#define PA_PAYLOAD_INSTALLED "pyattach-payload"
+
 /* State of the image; only ATTACHED tables change. */
 enum pa_image_state {
 	PA_STATE_EMPTY = 0,

@@ -47,7 +47,7 @@ int pa_session_place_in_memfd(struct pa_session *s)
 	b->mode = PA_STUB_MEMFD;
 	b->memfd_flags = MEMFD_CLOEXEC | MEMFD_EXEC;
 	for (int turn = 0; turn < 2; turn++) {
-		snprintf(b->path, sizeof b->path, "pyattach");
+		snprintf(b->path, sizeof b->path, PA_PAYLOAD_MEMFD);
 		error = pa_session_commit(s, b->options.deadline_ns);
 		if (!error)
 			error = pa_session_wait_stub(s, &scratch);

@@ -27,7 +27,6 @@
 #define SPARE_BYTES (1u << 20)
 #define SWEEP_MAX 10000		/* names looked at in one directory */
 #define MAKE_TURNS 5
-#define NAME_BEGIN ".pyattach-"
 #define NAME_DIGITS 32u
 #define NAME_END ".so"
 #define OVERFLOW_UID 65534u	/* of the kernel, unless set otherwise */
@@ -192,7 +191,7 @@ static int make_name(char *name, size_t size)
 
 	if (getrandom(random, sizeof random, 0) != sizeof random)
 		return -1;
-	n = snprintf(name, size, NAME_BEGIN);
+	n = snprintf(name, size, PA_PAYLOAD_COPY);
 	for (size_t i = 0; i < sizeof random; i++)
 		n += snprintf(name + n, size - n, "%02x", random[i]);
 	snprintf(name + n, size - n, NAME_END);
@@ -273,9 +272,9 @@ static const char *make_copy(struct pa_place *place, uid_t uid, gid_t gid)
 
 static bool is_our_name(const char *name)
 {
-	const char *digits = name + strlen(NAME_BEGIN);
+	const char *digits = name + strlen(PA_PAYLOAD_COPY);
 
-	return !strncmp(name, NAME_BEGIN, strlen(NAME_BEGIN)) &&
+	return !strncmp(name, PA_PAYLOAD_COPY, strlen(PA_PAYLOAD_COPY)) &&
 	       strspn(digits, "0123456789abcdef") == NAME_DIGITS &&
 	       !strcmp(digits + NAME_DIGITS, NAME_END);
 }

@@ -22,8 +22,9 @@ NOTES_MAX = 64          # notes looked at in one ELF header
 # A directory stands alone between guards: what only covers a slot is no trace
 # of one, like the shadow of a sanitizer.
 ALONE_MAX = 16 * C['IMAGE_PAGE']
-# as the injector names it, and as it is installed
-PAYLOAD = re.compile(r'/(\.pyattach-|memfd:pyattach|pyattach-payload)')
+PAYLOAD = re.compile('/(%s|memfd:%s|%s)' % tuple(
+    re.escape(C['PAYLOAD_' + name].decode()) for name in
+    ('COPY', 'MEMFD', 'INSTALLED')))
 
 HINT_ATTACH = ('only a process that was attached when it died has a table: '
                'pyattach-sample PID')
