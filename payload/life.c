@@ -138,6 +138,12 @@ static bool present(void)
 		== PA_THREAD_PRESENT;
 }
 
+static bool starts(void)
+{
+	return __atomic_load_n(&pa_life_stage, __ATOMIC_ACQUIRE)
+		== PA_STAGE_STARTING;
+}
+
 /*
  * While it starts, no hook can bring it back, and a pending call is run by
  * the main thread alone, which may sleep for hours.  Where threads are not
@@ -145,16 +151,16 @@ static bool present(void)
  */
 static bool may_stay(void)
 {
-	return __atomic_load_n(&pa_life_stage, __ATOMIC_ACQUIRE)
-		== PA_STAGE_STARTING && !(pa_python_fork_counts_threads()
-					  && pa_process_alone());
+	return starts() && !(pa_python_fork_counts_threads()
+			     && pa_process_alone());
 }
 
-/* Tell it to leave; false where it cannot be woken. */
+/* Tell it to leave; false where it cannot be woken.  One that starts looks by
+ * itself, as soon as it has a processor. */
 static bool ask_to_leave(void)
 {
 	__atomic_store_n(&pa_life_leave, 1, __ATOMIC_SEQ_CST);
-	return pa_server_wake();
+	return pa_server_wake() || starts();
 }
 
 static void see_it_gone(uint64_t end)
