@@ -129,6 +129,8 @@ enum pa_stub_where {
 	PA_STUB_WAITING,
 };
 enum pa_stub_where pa_arch_stub_where(uint64_t pc, uint64_t cave);
+/* Address of the block of a thread that waits in there. */
+uint64_t pa_arch_stub_block(const struct pa_regs *regs);
 
 /* Mask of vector state to save, and check that it fits: 0 or -1. */
 int pa_arch_vector_mask(uint64_t *mask);

@@ -337,3 +337,8 @@ enum pa_stub_where pa_arch_stub_where(uint64_t pc, uint64_t cave)
 		return PA_STUB_WAITING;
 	return PA_STUB_INSIDE;
 }
+
+uint64_t pa_arch_stub_block(const struct pa_regs *regs)
+{
+	return regs->raw.rbx;
+}

@@ -341,11 +341,9 @@ static void fill_signals(struct pa_attempt *a, struct pa_block *block)
 }
 
 /* Prepare the block, and the registers that begin and that end the stub. */
-static uint64_t prepare(struct pa_attempt *a, enum pa_restart restart,
-			struct pa_regs *regs, struct pa_block *block)
+static void prepare(struct pa_attempt *a, enum pa_restart restart,
+		    struct pa_regs *regs, struct pa_block *block)
 {
-	uint64_t at;
-
 	a->regs = *regs;
 	a->waits = pa_restart_is_due(restart);
 	if (a->waits) {
@@ -359,9 +357,7 @@ static uint64_t prepare(struct pa_attempt *a, enum pa_restart restart,
 	}
 	fill_signals(a, block);
 	pa_restart_apply(restart, regs);
-	at = pa_arch_prepare(regs, a->cave, block);
-	a->signals = at + offsetof(struct pa_block, signals);
-	return at;
+	a->at = pa_arch_prepare(regs, a->cave, block);
 }
 
 /* The stub blocks them as its first deed; here none comes before that. */
@@ -387,10 +383,10 @@ static void commit(struct pa_attempt *a, enum pa_restart restart,
 		   struct pa_regs *regs)
 {
 	struct pa_block block = *a->block;
-	uint64_t at = prepare(a, restart, regs, &block);
 
+	prepare(a, restart, regs, &block);
 	pa_fault_point(PA_FAULT_SAFE);
-	if (pa_memory_write(a->memory, at, &block, sizeof block)) {
+	if (pa_memory_write(a->memory, a->at, &block, sizeof block)) {
 		refuse_commit(a, "writing below the stack");
 		return;
 	}
@@ -468,6 +464,24 @@ static void look_and_commit(struct pa_attempt *a)
 	commit(a, restart, &regs);
 }
 
+/*
+ * Does the thread wait in the stub for us?  Where we are late it has gone on,
+ * and may by now wait in the same code for another tool, on another stack.
+ * The block names the attempt; the thread does not change that part.
+ */
+static bool waits_for_us(struct pa_attempt *a, const struct pa_regs *now,
+			 uint64_t *signals)
+{
+	struct pa_block block;
+
+	if (pa_arch_stub_block(now) != a->at ||
+	    pa_memory_read(a->memory, a->at, &block, sizeof block) ||
+	    memcmp(&block, a->block, offsetof(struct pa_block, signals_blocked)))
+		return false;
+	*signals = block.signals;
+	return true;
+}
+
 /* Hand back the registers and the mask: true if all is done. */
 static bool resume(struct pa_attempt *a)
 {
@@ -485,8 +499,7 @@ static bool resume(struct pa_attempt *a)
 						caller_is_python(a->safe)),
 			      &now))
 		pa_arch_set_regs(a->tid, &now);
-	if (where == PA_STUB_WAITING &&
-	    !pa_memory_read(a->memory, a->signals, &signals, sizeof signals) &&
+	if (where == PA_STUB_WAITING && waits_for_us(a, &now, &signals) &&
 	    /* the stub would do that too: to die here does no harm */
 	    !ptrace(PTRACE_SETSIGMASK, a->tid, (void *)sizeof signals,
 		    &signals))

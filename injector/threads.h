@@ -74,7 +74,7 @@ struct pa_attempt {
 	/* if committed: what pa_threads_resume() hands back */
 	bool waits;			/* the stub will wait for it */
 	struct pa_regs regs;
-	uint64_t signals;		/* address of the mask in the block */
+	uint64_t at;			/* address of the block */
 };
 
 /* Make one attempt; bounded by 0.1 s, or 2 s where the thread has to wait for

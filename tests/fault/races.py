@@ -51,6 +51,12 @@ class Frozen:
                 raise Failure("the tool neither froze nor ended")
             time.sleep(0.001)
 
+    def next_step(self):
+        """On to where it stops itself once more."""
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+        self.process.send_signal(signal.SIGCONT)
+        require(self.wait_frozen(), "the tool came to no second step")
+
     def go_on(self):
         """Its result, as subprocess.run() gives it."""
         self.process.send_signal(signal.SIGCONT)
@@ -428,6 +434,50 @@ def other_build(context):
         works_again(context, target, plain, done)
 
 
+def waits_at(target, tid, elsewhere=None):
+    """The stack pointer of a thread that waits in the kernel, once it is not
+    `elsewhere`."""
+    def look():
+        words = read_proc(target.pid, "task/%d/syscall" % tid).split()
+        return words[7] if len(words) == 9 and words[7] != elsewhere else None
+    return wait_until(look, 30, "the thread to wait")
+
+
+def late_for_another(context):
+    """A tool comes too late to hand the call back, while another tool's stub
+    waits in the same thread, further down: each minds its own."""
+    faults = Faults(context)
+    handing_back = "ptrace:8"	# the first one after the commit's detach
+    words = {}
+    with fault_target(context, "depths.py") as target:
+        plain = target.ask("allocators")
+        tid = wait_until(lambda: target.ask("tid"), 30, "the thread")
+        on_it = {"PA_FAULT_THREAD": str(tid)}
+        told = ""
+        for _ in range(20 if context.full else 8):
+            up = waits_at(target, tid)
+            with frozen(context, faults, target, "ptrace:1:stop," + handing_back,
+                        env=on_it) as other:
+                with frozen(context, faults, target, handing_back, env=on_it) as late:
+                    require(other and late, "a tool came to no step")
+                    # it may still be in the stub, which waits 60 ms
+                    target.ask("tell", "d")
+                    told += "d"
+                    wait_until(lambda: target.ask("got") == told, 30, "the thread to go on")
+                    waits_at(target, tid, up)
+                    other.next_step()
+                    done = late.go_on()
+                word = outcome(context, done, handing_back, LATER)
+                outcome(context, other.go_on(), handing_back, LATER)
+            words[word] = words.get(word, 0) + 1
+            target.ask("tell", "u")
+            told += "u"
+            wait_until(lambda: target.ask("got") == told, 30, "the thread to come up")
+            after_fault(context, target, plain)
+        works_again(context, target, plain, None)
+    context.note(", ".join("%s %d" % w for w in sorted(words.items())))
+
+
 # ---- the pid is used again ----
 
 class PidSpace:
@@ -574,4 +624,5 @@ def signal_survives(context):
 
 CASES = [signal_survives, stopped_at_last, traced_at_last, target_exits, target_executes, target_forks,
          target_is_killed, target_is_stopped, strace_comes, gdb_comes, second_injector, overtaken,
-         asked_amid_two, interrupted_behind_another, other_build, pid_is_used_again]
+         asked_amid_two, interrupted_behind_another, late_for_another,
+         other_build, pid_is_used_again]
