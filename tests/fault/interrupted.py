@@ -11,8 +11,8 @@ import signal
 import time
 
 from fault_context import Faults, after_fault, fault_target
+from frozen import frozen
 from process import read_proc, require, require_equal, state, wait_until
-from races import frozen
 
 # After a stop their timeout begins again (the man page says so).
 MAY_BE_LATE = ("epoll_wait", "epoll_pwait", "epoll_pwait2", "recv_timeout", "recvmsg_timeout",
