@@ -185,6 +185,15 @@ static bool chain_is_sound(const char *thread)
 	return true;
 }
 
+/* 3.11 links a thread state before it fills it, without the GIL: such a one
+ * is not for the API. */
+static bool half_made(void *thread)
+{
+	uint32_t offset = pa_layout.thread_cframe;
+
+	return offset != PA_NONE && !pa_field_pointer(thread, offset);
+}
+
 static const char *compare_thread(void *thread, bool careful,
 				  unsigned *compared)
 {
@@ -196,6 +205,8 @@ static const char *compare_thread(void *thread, bool careful,
 
 	if (careful && !chain_is_sound(thread))
 		return "list";
+	if (half_made(thread))
+		return NULL;
 	count = pa_frames_walk(thread, ours, FRAMES_MAX, &deeper);
 	for (frame = first_frame(thread); frame && i < count && !field;
 	     frame = back, i++) {

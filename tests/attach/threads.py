@@ -60,4 +60,18 @@ def every_thread_is_sampled_alone(context):
         wait_until(lambda: len(threads(target.pid)) == 2, 30, "the short threads to end")
 
 
-CASES = [ten_thousand_short_threads, every_thread_is_sampled_alone]
+def half_made_state(context):
+    """A C thread makes its thread state just when we attach, for which it
+    needs no GIL: 3.11 shows it to others before it is filled."""
+    if context.row.minor != 11:
+        context.skip("only 3.11 shows such")
+    tool = context.tool
+    with context.target("short.py") as target:
+        require(target.ask("half_made"), "the frame of a thread state lies elsewhere")
+        tool.attach(target)
+        require_equal(tool.status(target)["stacks"], "verified", "stacks")
+        target.ask("whole")
+        tool.still_served(target)
+
+
+CASES = [ten_thousand_short_threads, every_thread_is_sampled_alone, half_made_state]
