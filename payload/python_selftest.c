@@ -186,7 +186,8 @@ static bool chain_is_sound(const char *thread)
 }
 
 /* 3.11 links a thread state before it fills it, without the GIL: such a one
- * is not for the API. */
+ * is not for the API.  Ours is whole: where it looks half made, the layout is
+ * wrong. */
 static bool half_made(void *thread)
 {
 	uint32_t offset = pa_layout.thread_cframe;
@@ -244,7 +245,8 @@ static const char *compare_threads(unsigned *compared)
 	if (own && (uint64_t)pa_field_long(own, pa_layout.thread_id) !=
 		   (uint64_t)pthread_self())
 		return "thread";
-
+	if (own && half_made(own))
+		return "list";
 	for (unsigned i = 0; thread && i < THREADS_MAX && !field; i++) {
 		if (thread != own)
 			field = compare_thread(thread, i < SOUND_THREADS,
