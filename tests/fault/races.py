@@ -205,6 +205,8 @@ def overtaken(context):
             start = time.monotonic()
             done = tool.go_on()
         require_equal(outcome(context, done, step, ("not-attached",)), "not-attached", "word")
+        require(b"detached by somebody else just when it was attached" in done.stderr, "message",
+                done.stderr)
         require(time.monotonic() - start < 15, "it waited for an answer that is gone")
         context.tool.still_served(target)
         works_again(context, target, plain, done)
