@@ -48,6 +48,7 @@ static void test_defaults(void **state)
 	assert_int_equal(args.frames_max, 64);
 	assert_int_equal(args.memory_max, 16 << 20);
 	assert_true(args.timeout_ns == 10000000000ull);
+	assert_true(args.max_pause_ns == 200000000ull);
 	assert_int_equal(args.question.limit, 20);
 	assert_false(args.rate_given || args.frames_given ||
 		     args.memory_given);
