@@ -178,13 +178,14 @@ static int wait_payload(struct wait *w, uint64_t address)
 
 	w->pause_ns = POLL_FIRST_NS;
 	for (;;) {
-		struct pa_directory now = { 0 };
+		struct pa_directory now;
+		bool told = !pa_memory_read(&s->memory, address, &now,
+					    sizeof now);
 		int error;
 
-		if (!pa_memory_read(&s->memory, address, &now, sizeof now) &&
-		    now.start_ticket != s->block.options.ticket)
+		if (told && now.start_ticket != s->block.options.ticket)
 			return overtaken(w);
-		if (now.start_ticket && now.start_status) {
+		if (told && now.start_status) {
 			if (now.start_status != 1)
 				return payload_error(s, -(int)now.start_status,
 						     now.start_text);

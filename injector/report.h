@@ -25,8 +25,9 @@ enum pa_report_kind pa_report(pid_t tid, int *signal);
 /*
  * Has a thread of /proc/PID = dir that was asked to stop left its call, and
  * only waits for a CPU, or has just stopped?  To give up then would let the
- * call end with EINTR.
+ * call end with EINTR; wait no longer than PA_REPORT_STARVED_NS, though.
  */
+#define PA_REPORT_STARVED_NS 2000000000ull
 bool pa_report_is_due(int dir, pid_t tid);
 
 #endif /* PA_INJECTOR_REPORT_H */

@@ -28,7 +28,6 @@
 #include "injector/seccomp.h"
 
 #define STOP_NS_MAX 100000000ull
-#define STARVED_NS_MAX 2000000000ull
 #define SPIN_NS 50000ull
 #define RESUME_NS_MAX 200000000ull
 /* Who is killed meanwhile costs the target this long a pause: threads that
@@ -251,7 +250,7 @@ static bool interrupt(struct pa_attempt *a)
 		}
 		now = now_ns();
 		if (now > begun + STOP_NS_MAX &&
-		    (now > begun + STARVED_NS_MAX ||
+		    (now > begun + PA_REPORT_STARVED_NS ||
 		     !pa_report_is_due(a->dir, a->tid)))
 			break;
 		wait_for_child(now < begun + SPIN_NS);

@@ -21,7 +21,6 @@
 
 #define THREADS_MAX 4096
 #define STOP_NS_MAX 100000000ull
-#define STARVED_NS_MAX 2000000000ull
 #define STACK (256u << 10)
 
 struct one {
@@ -114,7 +113,7 @@ static bool is_over(const struct world *w, uint64_t begun_ns)
 		if (!w->list[i].stopped &&
 		    !pa_report_is_due(w->dir, w->list[i].tid))
 			return true;
-	return now > begun_ns + STARVED_NS_MAX;
+	return now > begun_ns + PA_REPORT_STARVED_NS;
 }
 
 static bool wait_all(struct world *w, uint64_t begun_ns)
@@ -169,7 +168,7 @@ static void let_go(const struct world *w, struct one *one)
 static void let_all_go(struct world *w)
 {
 	const struct timespec pause = { 0, 20000 };
-	uint64_t limit = now_ns() + STARVED_NS_MAX;
+	uint64_t limit = now_ns() + PA_REPORT_STARVED_NS;
 
 	for (;;) {
 		size_t due = 0;

@@ -14,8 +14,9 @@
 /*
  * Stop all threads of /proc/PID = dir, call work() and let them go.  Gives
  * what work() gives, or -1 where they did not all stop within 0.1 s (2 s where
- * those that are left only wait for a CPU), or one could not be traced.  *stopped_ns is raised to how long that took.  The
- * caller has blocked SIGCHLD.
+ * those that are left only wait for a CPU), or one could not be traced.
+ * *stopped_ns is raised to how long that took.  The caller has blocked
+ * SIGCHLD.
  */
 int pa_world_stop(int dir, const struct pa_memory *memory,
 		  int (*work)(void *context), void *context,
