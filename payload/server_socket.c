@@ -15,7 +15,7 @@
 #include "payload/sys.h"
 
 #define BACKLOG 128
-#define LOCK_WAIT_MS 50		/* whoever has it needs far less */
+#define LOCK_WAIT_MS 200		/* whoever has it needs far less, and a CPU */
 
 struct pa_owned pa_listener = PA_OWNED_NONE;
 
@@ -69,22 +69,33 @@ static bool tmp_directory(struct pa_text *path)
 /*
  * Between bind and listen a socket looks like that of a process that died, and
  * where no low slot is free several copies of the payload get so far at one
- * time.  The lock goes with the descriptor.  False: somebody keeps it; -1 in
- * *fd: there is none to be had, which is no reason to stop.
+ * time.  False: somebody keeps the lock; none in *lock: there is none to be
+ * had, which is no reason to stop.
  */
-static bool lock_directory(const char *path, int *fd)
+static bool lock_directory(const char *path, struct pa_owned *lock)
 {
-	*fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	for (int i = 0; *fd >= 0 && flock(*fd, LOCK_EX | LOCK_NB) != 0; i++) {
+	if (!pa_owned_take(lock, open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW
+				      | O_CLOEXEC)))
+		return true;
+	for (int i = 0; flock(lock->fd, LOCK_EX | LOCK_NB) != 0; i++) {
 		if (errno != EWOULDBLOCK)
 			break;
 		if (i == LOCK_WAIT_MS) {
-			close(*fd);
+			pa_owned_close(lock);
 			return false;
 		}
 		pa_sleep_ns(1000000);
 	}
 	return true;
+}
+
+/* Not by the close alone: a child that was made meanwhile and did not come by
+ * our handlers has a copy of the descriptor, and would keep the lock. */
+static void unlock_directory(struct pa_owned *lock)
+{
+	if (pa_owned_good(lock))
+		flock(lock->fd, LOCK_UN);
+	pa_owned_close(lock);
 }
 
 /* ---- binding ---- */
@@ -142,8 +153,9 @@ static void remember_file(const char *path)
 static int listen_in(bool (*directory)(struct pa_text *))
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct pa_owned lock = PA_OWNED_NONE;
 	struct pa_text path;
-	int lock, fd, error;
+	int fd, error;
 
 	pa_text_init(&path, address.sun_path, sizeof address.sun_path);
 	if (!directory(&path) || !lock_directory(path.start, &lock))
@@ -157,8 +169,7 @@ static int listen_in(bool (*directory)(struct pa_text *))
 		remember_file(address.sun_path);
 		strcpy(pa_store_directory()->socket, address.sun_path);
 	}
-	if (lock >= 0)
-		close(lock);
+	unlock_directory(&lock);
 	errno = error;
 	return fd;
 }

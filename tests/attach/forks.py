@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 
-from process import TARGETS, our_threads, require, require_equal, wait_until
+from process import TARGETS, our_threads, read_proc, require, require_equal, wait_until
 
 
 def children_are_clean(context, target, times):
@@ -75,15 +75,15 @@ def attach_amid_forks(context):
         require(attached >= 15, "only %d attaches of 30 worked" % attached)
 
 
-def library(context, directory):
-    """targets/slow_post.c, built; its path as the target sees it."""
+def library(context, directory, name):
+    """A program of targets/, built as one; its path as the target sees it."""
     compiler = os.environ.get("CC", "cc").split()
     if not shutil.which(compiler[0]):
         context.skip("no C compiler")
     os.chmod(directory, 0o755)
-    path = os.path.join(directory, "slow_post.so")
+    path = os.path.join(directory, name + ".so")
     subprocess.run(compiler + ["-shared", "-fPIC", "-o", path,
-                               os.path.join(TARGETS, "slow_post.c"), "-ldl"],
+                               os.path.join(TARGETS, name + ".c"), "-ldl"],
                    check=True, timeout=60)
     return path[len(context.row.root):]
 
@@ -96,12 +96,45 @@ def fork_amid_our_locks(context):
     tool = context.tool
     with tempfile.TemporaryDirectory(dir=context.row.inside("/tmp")) as directory, \
             context.target("forking.py", user=["env", "LD_PRELOAD=" + library(
-                context, directory)]) as target:
+                context, directory, "slow_post")]) as target:
         target.send("storm", 2, 0)
         for _ in range(20):
             tool.attach(target, "--timeout", "20s", "--rate", "64KiB")
             tool.detach(target)
         context.note("%d forks" % target.answer(60)[0])
+
+
+def children_of(pid):
+    """Those of all its threads."""
+    pids = []
+    for task in os.listdir("/proc/%d/task" % pid):
+        pids += map(int, read_proc(pid, "task/%s/children" % task).split())
+    return pids
+
+
+def has_open(pid, path):
+    directory = "/proc/%d/fd" % pid
+    return any(os.path.samefile(os.path.join(directory, fd), path)
+               for fd in os.listdir(directory))
+
+
+def child_beside_the_lock(context):
+    """A child that came by no handler of ours, while our thread had the lock
+    of the socket's directory, does not keep it."""
+    tool = context.tool
+    with tempfile.TemporaryDirectory(dir=context.row.inside("/tmp")) as directory, \
+            context.target("forking.py", user=["env", "LD_PRELOAD=" + library(
+                context, directory, "fork_at_lock")]) as target:
+        path = tool.attach(target)["socket"]
+        if path.startswith("@"):
+            context.skip("the socket has no file here")
+        where = os.path.dirname(context.row.inside(path))
+        require(any(has_open(child, where) for child in children_of(target.pid)),
+                "no child has the descriptor of the lock", children_of(target.pid))
+        tool.detach(target)
+        require_equal(tool.attach(target)["socket"], path, "the place of the next socket")
+        tool.still_served(target)
+        tool.detach(target)
 
 
 def requests_between_forks(context):
@@ -173,5 +206,5 @@ def exec_ends_it(context):
 
 
 CASES = [fifty_forks, fork_warns_of_nothing, attach_amid_forks, fork_amid_our_locks,
-         requests_between_forks, fork_beside_a_sleeper, other_ways_to_a_child,
+         child_beside_the_lock, requests_between_forks, fork_beside_a_sleeper, other_ways_to_a_child,
          attach_to_a_child, exec_ends_it]
