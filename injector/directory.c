@@ -12,6 +12,11 @@
 #include "injector/directory.h"
 #include "injector/proc.h"
 
+#define LOOK_US 200u		/* between two looks */
+#define SHORT_US 1000u		/* for who looks again and again by himself */
+/* In one search, whatever lies there: who writes may lack a CPU just then. */
+#define PATIENCE_US 100000u
+
 static bool has_magic(const struct pa_directory *d)
 {
 	return !memcmp(d->magic, PA_IMAGE_MAGIC, sizeof d->magic);
@@ -31,20 +36,30 @@ static bool is_sound(const struct pa_directory *d, uint64_t address)
 	return crc == d->identity_crc;
 }
 
-/* Read a directory; while the payload writes the identity part its CRC does
- * not hold, so a sound magic is given a few more looks. */
-bool pa_directory_read(const struct pa_memory *memory, uint64_t address,
-		       struct pa_directory *d)
+/* While the payload writes the identity part its CRC does not hold: a magic is
+ * given some more looks, as long as `patience` (us) lasts. */
+static bool read_patiently(const struct pa_memory *memory, uint64_t address,
+			   useconds_t *patience, struct pa_directory *d)
 {
-	for (int look = 0; look < 5; look++) {
+	for (;;) {
 		if (pa_memory_read(memory, address, d, sizeof *d) ||
 		    !has_magic(d))
 			return false;
 		if (is_sound(d, address))
 			return true;
-		usleep(200);
+		if (*patience < LOOK_US)
+			return false;
+		usleep(LOOK_US);
+		*patience -= LOOK_US;
 	}
-	return false;
+}
+
+bool pa_directory_read(const struct pa_memory *memory, uint64_t address,
+		       struct pa_directory *d)
+{
+	useconds_t patience = SHORT_US;
+
+	return read_patiently(memory, address, &patience, d);
 }
 
 /* Which of two directories counts: the one that is in use, then the newer. */
@@ -69,6 +84,7 @@ static unsigned rank(const struct pa_directory *d)
 struct search {
 	const struct pa_memory *memory;
 	uint64_t ticket;	/* only this one; 0: the one that counts */
+	useconds_t patience;	/* what is left of it */
 	uint64_t address;	/* 0 = none yet */
 	struct pa_directory directory;
 };
@@ -86,7 +102,8 @@ static void look_at(struct search *s, uint64_t address)
 {
 	struct pa_directory d;
 
-	if (!pa_directory_read(s->memory, address, &d) || !is_better(s, &d))
+	if (!read_patiently(s->memory, address, &s->patience, &d) ||
+	    !is_better(s, &d))
 		return;
 	s->address = address;
 	s->directory = d;
@@ -113,7 +130,9 @@ static void look_in_maps(struct search *s, const struct pa_maps *maps)
 bool pa_directory_find_ticket(const struct pa_memory *memory, int dir,
 			      uint64_t ticket, bool maps, uint64_t *address)
 {
-	struct search s = { .memory = memory, .ticket = ticket };
+	struct search s = {
+		.memory = memory, .ticket = ticket, .patience = SHORT_US,
+	};
 	struct pa_maps all;
 
 	look_in_slots(&s);
@@ -130,7 +149,7 @@ int pa_target_find_directory(pid_t pid, uint64_t *address,
 			     struct pa_diag *diag)
 {
 	struct pa_memory memory = { .pid = pid, .fd = -1 };
-	struct search s = { .memory = &memory };
+	struct search s = { .memory = &memory, .patience = PATIENCE_US };
 	struct pa_maps maps;
 	int dir, error;
 

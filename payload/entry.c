@@ -167,32 +167,39 @@ static bool asked_to_leave(void)
 	return __atomic_load_n(&pa_life_leave, __ATOMIC_ACQUIRE) != 0;
 }
 
+/* What takes a while is asked first: in between a reader finds no directory,
+ * as its sum does not hold. */
 static void fill_identity(struct pa_directory *d)
 {
+	uint64_t start_time = pa_process_start_time();
+	uint64_t rss = pa_process_rss();
+	uint32_t coredump_filter = pa_process_coredump_filter();
+	uint32_t flags = d->flags & PA_FLAG_LOW_SLOT;
+
+	if (pa_python_free_threaded())
+		flags |= PA_FLAG_FREE_THREADED;
+	if (!pa_process_in_executable(pa_python_base()))
+		flags |= PA_FLAG_SHARED_LIBPYTHON;
+	if (options.flags & PA_START_FOLLOW_FORK)
+		flags |= PA_FLAG_FOLLOW_FORK;
 	memset(d->payload_version, 0, sizeof d->payload_version);
 	strncpy(d->payload_version, PACKAGE_VERSION,
 		sizeof d->payload_version - 1);
 	pa_process_boot_id(d->boot_id);
 	d->pid = pa_getpid();
 	d->parent_pid = 0;
-	d->start_time = pa_process_start_time();
+	d->start_time = start_time;
 	d->python_version = pa_python_version();
-	d->coredump_filter = pa_process_coredump_filter();
+	d->coredump_filter = coredump_filter;
 	d->frames_max = options.frames_max;
 	d->memory_max = options.memory_max;
-	d->rss_at_attach = pa_process_rss();
+	d->rss_at_attach = rss;
 	d->attached_realtime_ns = pa_clock_ns(CLOCK_REALTIME);
 	d->attached_monotonic_ns = pa_clock_ns(CLOCK_MONOTONIC);
 	d->detached_realtime_ns = 0;
 	d->dropped = 0;
 	d->clients = d->refused_clients = 0;
-	d->flags &= PA_FLAG_LOW_SLOT;
-	if (pa_python_free_threaded())
-		d->flags |= PA_FLAG_FREE_THREADED;
-	if (!pa_process_in_executable(pa_python_base()))
-		d->flags |= PA_FLAG_SHARED_LIBPYTHON;
-	if (options.flags & PA_START_FOLLOW_FORK)
-		d->flags |= PA_FLAG_FOLLOW_FORK;
+	d->flags = flags;
 	pa_store_seal_identity();
 }
 
@@ -200,14 +207,15 @@ static void fill_identity(struct pa_directory *d)
 static int hook(struct pa_text *why)
 {
 	struct pa_directory *d = pa_store_directory();
+	uint32_t flags = d->flags;
 	char text[96] = "";
 	int error;
 
 	if (pa_python_self_test(text, sizeof text)) {
-		d->flags |= PA_FLAG_STACKS_VERIFIED;
+		flags |= PA_FLAG_STACKS_VERIFIED;
 	} else {
 		pa_python_stacks_off();
-		d->flags |= PA_FLAG_STACKS_OFF;
+		flags |= PA_FLAG_STACKS_OFF;
 	}
 	if (late()) {
 		pa_text_string(why, "the deadline passed before the hooks");
@@ -218,7 +226,8 @@ static int hook(struct pa_text *why)
 	if (error)
 		return error;
 	if (pa_hooks_free_hooked())
-		d->flags |= PA_FLAG_FREE_HOOKED;
+		flags |= PA_FLAG_FREE_HOOKED;
+	d->flags = flags;
 	d->hooks = PA_HOOKS_ON;
 	d->attach_generation++;
 	set_state(PA_STATE_ATTACHED);

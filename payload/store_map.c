@@ -328,7 +328,6 @@ int pa_store_start(uint64_t memory_max)
 		return error;
 	pa_store_lock();
 	clear_counters(d);
-	d->memory_max = memory_max;
 	pa_store_lay_out(&pa_store, memory_max, pa_store.arena);
 	for (unsigned i = PA_AREA_PRIVATE; i < PA_AREA_SNAPSHOT; i++)
 		pa_store_open(i, pa_store.area[i].bytes);
@@ -341,6 +340,7 @@ int pa_store_start(uint64_t memory_max)
 	pa_stacks_reset();
 	pa_set_publish(0, pa_store.generation);
 	pa_snapshot_reset();
+	d->memory_max = memory_max;
 	pa_store_seal_identity();
 	pa_store.running = true;
 	pa_store_unlock();
