@@ -220,7 +220,8 @@ struct search {
 	struct pa_wire *wire;
 	struct pa_diag *diag;
 	int err;		/* the most telling error so far */
-	bool unreachable;	/* attached, but no socket was found */
+	bool unreachable;	/* attached or about to be, but without a
+				 * socket that was found */
 };
 
 /* True once connected. */
@@ -358,7 +359,8 @@ static int connect_anywhere(struct search *s)
 		return 0;
 	if (s->err)
 		return s->err;
-	s->unreachable = at && directory.state == PA_STATE_ATTACHED;
+	s->unreachable = at && (directory.state == PA_STATE_ATTACHED ||
+				directory.state == PA_STATE_STARTING);
 	if (s->unreachable)
 		return pa_fail(s->diag, PA_E_TIMEOUT, "the payload in process "
 			       "%d has no socket that can be reached",
@@ -457,7 +459,8 @@ static int connect_once(pid_t pid, struct search *s)
 	return err ? err : connect_anywhere(s);
 }
 
-/* A socket whose descriptor was closed, or its file removed, is made anew. */
+/* A payload that starts makes its socket next; one whose descriptor was closed
+ * or whose file was removed makes it anew. */
 static int connect_in_time(pid_t pid, struct search *s)
 {
 	const struct timespec pause = { 0, 20000000 };

@@ -106,9 +106,10 @@ static int broken(struct pa_wire *wire, struct pa_diag *diag)
 	if (read && !at && wire->has_directory)
 		return pa_fail(diag, PA_E_NOT_ATTACHED, "process %d began "
 			       "another program while it was asked", pid);
-	if (at && (directory.state != PA_STATE_ATTACHED ||
-		   (wire->attached_ns &&
-		    wire->attached_ns != directory.attached_realtime_ns)))
+	if (at && !(directory.state == PA_STATE_STARTING && !wire->attached_ns)
+	    && (directory.state != PA_STATE_ATTACHED ||
+		(wire->attached_ns &&
+		 wire->attached_ns != directory.attached_realtime_ns)))
 		return pa_fail(diag, PA_E_NOT_ATTACHED, "process %d was "
 			       "detached while it was asked", pid);
 	wire->hung_up = at != 0;

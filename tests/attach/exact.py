@@ -3,9 +3,8 @@
 import os
 import time
 
-from process import Failure, mappings, require, require_equal, wait_turns
-
-TREE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+from directory import Directory
+from process import require, require_equal, wait_turns
 
 
 def row_of(report, target, line):
@@ -101,38 +100,11 @@ def domains_are_kept(context):
             context.tool.detach(target)
 
 
-def directory_in_memory(context, target):
-    """A function that reads two fields of the directory, without asking."""
-    fields = {}
-    with open(os.path.join(TREE, "tests", "abi.expected"), encoding="utf-8") as f:
-        for line in f:
-            words = line.split()
-            if len(words) > 1 and words[1].startswith("@"):
-                fields[words[0]] = int(line.split("@")[1].split()[0])
-    for line in mappings(target.pid):
-        low, high = (int(x, 16) for x in line.split()[0].split("-"))
-        if not line.split()[1].startswith("rw") or high - low > 1 << 20:
-            continue
-        with open("/proc/%d/mem" % target.pid, "rb", 0) as memory:
-            for page in range(low, high, 4096):
-                memory.seek(page)
-                if memory.read(8) != b"\x89PYATTD\r":
-                    continue
-
-                def read(name, page=page):
-                    with open("/proc/%d/mem" % target.pid, "rb", 0) as again:
-                        again.seek(page + fields[name])
-                        return int.from_bytes(again.read(8), "little")
-                if read("self") == page:
-                    return read
-    raise Failure("no directory in the memory of %d" % target.pid)
-
-
 def totals_reach_the_memory(context):
     """For a core: nobody asks, and the totals there are 5 s old at most."""
     with context.target("maker.py") as target:
         context.tool.attach(target, "--rate", "1MiB")
-        read = directory_in_memory(context, target)
+        read = Directory(target).read
         before = context.tool.status(target)["requested"]["calls"]
         target.ask("churn", 20000, 3000)
         wait_turns(lambda: read("requested_calls") >= before + 20000, 6.0,

@@ -9,6 +9,7 @@ import tempfile
 from clients import Raw
 from containers import may_unshare, need_root
 from context import NOBODY
+from directory import ATTACHED, STARTING, Directory
 from process import (Failure, mappings, our_threads, read_proc, require, require_equal,
                      wait_until)
 SPIN = 0.1		# of a processor: more is a loop that does not wait
@@ -73,7 +74,8 @@ def after_the_drop(context):
     tool = context.tool
     with context.program_of_user(NOBODY) as how, context.target("harm.py") as target:
         how.pop("payload")
-        tool.attach(target, "--rate", "16KiB")
+        if tool.attach(target, "--rate", "16KiB")["socket"].startswith("@"):
+            context.skip("the socket has no file here")
         target.ask("drop", NOBODY, NOBODY)
         for verb in ("status", "detach"):
             error = tool.refused("not-permitted", verb, target.pid, **how)
@@ -210,6 +212,23 @@ def socket_file_removed(context):
         tool.detach(target)
 
 
+def asked_while_it_starts(context):
+    """A payload that has no socket yet is waited for, as one that lost it."""
+    tool = context.tool
+    with context.target("harm.py") as target:
+        path = tool.attach(target, "--rate", "16KiB")["socket"]
+        if path.startswith("@"):
+            context.skip("the socket has no file here")
+        directory = Directory(target)
+        directory.write("state", STARTING)
+        os.unlink(context.row.inside(path))
+        tool.report(target)
+        require_equal(tool.status(target)["socket"], path, "the socket")
+        directory.write("state", ATTACHED)
+        tool.still_served(target)
+        tool.detach(target)
+
+
 def somebody_binds(context):
     """Another copy in the same process is about to listen under our name, and
     says so by the lock of the directory: its file is left alone."""
@@ -291,7 +310,8 @@ def no_descriptor_is_left(context):
 
 
 # They wait for our thread to look after its descriptors, every 5 s.
-HEAVY = ["descriptors_closed", "no_descriptor_is_left", "socket_file_removed"]
+HEAVY = ["descriptors_closed", "no_descriptor_is_left", "socket_file_removed",
+         "asked_while_it_starts"]
 CASES = [drops_privileges, socket_of_before, after_the_drop, payload_file_changes,
-         descriptors_closed, counters_in_our_place, socket_file_removed, somebody_binds,
-         no_descriptor_is_left]
+         descriptors_closed, counters_in_our_place, socket_file_removed, asked_while_it_starts,
+         somebody_binds, no_descriptor_is_left]
