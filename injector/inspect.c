@@ -67,18 +67,14 @@ static int open_target(struct inspection *in)
 
 static int check_traced(struct inspection *in)
 {
-	struct pa_proc_stat tracer;
-	char name[64], comm[64];
+	char comm[64], shown[64];
+	pid_t tracer = pa_proc_tracer(in->dir, "status", comm);
 
-	if (!in->status.tracer)
-		return 0;
-	snprintf(name, sizeof name, "/proc/%d/stat", (int)in->status.tracer);
-	if (pa_proc_read_stat(AT_FDCWD, name, &tracer))
-		strcpy(tracer.comm, "?");
-	return pa_fail(in->diag, PA_E_TRACED,
+	return !tracer ? 0 :
+	       pa_fail(in->diag, PA_E_TRACED,
 		       "process %d is traced already by process %d (%s)",
-		       in->pid, (int)in->status.tracer,
-		       pa_escape(tracer.comm, comm, sizeof comm));
+		       in->pid, (int)tracer,
+		       pa_escape(comm, shown, sizeof shown));
 }
 
 static int check_state(struct inspection *in)

@@ -547,6 +547,27 @@ int pa_proc_reread_status(int fd, struct pa_proc_status *out)
 	return pa_proc_parse_status(text, out) ? -ESRCH : 0;
 }
 
+pid_t pa_proc_tracer(int dir, const char *name, char comm[64])
+{
+	struct pa_proc_status status = { 0 };
+	struct pa_proc_stat stat;
+	char path[32];
+
+	/* what a tracer that ends has traced is let go before its name is */
+	for (int look = 0; look < 2; look++) {
+		if (pa_proc_read_status(dir, name, &status) || !status.tracer)
+			return 0;
+		snprintf(path, sizeof path, "/proc/%d/stat",
+			 (int)status.tracer);
+		if (!pa_proc_read_stat(AT_FDCWD, path, &stat)) {
+			memcpy(comm, stat.comm, sizeof stat.comm);
+			return status.tracer;
+		}
+	}
+	strcpy(comm, "?");
+	return status.tracer;
+}
+
 int pa_proc_read_maps(int dir, struct pa_maps *out)
 {
 	char *text = pa_proc_read_all(dir, "maps");

@@ -129,6 +129,9 @@ int pa_proc_read_stat(int dir, const char *name, struct pa_proc_stat *out);
 int pa_proc_read_status(int dir, const char *name, struct pa_proc_status *out);
 /* The same of a file that is open already: one call. */
 int pa_proc_reread_status(int fd, struct pa_proc_status *out);
+/* Who traces the task of that status file?  0: nobody, or not any more.  Its
+ * name is hostile, and "?" where it is hidden (/proc mounted with hidepid). */
+pid_t pa_proc_tracer(int dir, const char *name, char comm[64]);
 int pa_proc_read_maps(int dir, struct pa_maps *out);
 
 #endif /* PA_INJECTOR_PROC_H */

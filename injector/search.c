@@ -75,26 +75,20 @@ static bool is_our_tracer(pid_t tid)
 static int denied(struct search *s, const struct pa_attempt *a)
 {
 	struct pa_session *session = s->session;
-	struct pa_proc_status status;
-	struct pa_proc_stat stat;
-	char name[64], comm[64];
-	pid_t pid = session->target->pid;
+	char name[64], comm[64], shown[64];
+	pid_t pid = session->target->pid, tracer;
 
 	snprintf(name, sizeof name, "task/%d/status", (int)a->tid);
-	if (pa_proc_read_status(session->dir, name, &status) ||
-	    !status.tracer)
+	tracer = pa_proc_tracer(session->dir, name, comm);
+	if (!tracer)
 		/* A tracer that let go in between, unless it happens again. */
 		return ++s->denials <= DENIALS_MAX ? 1 : pa_fail(session->diag, PA_E_NOT_PERMITTED,
 			       "not permitted to trace a thread of process %d", pid);
-	if (is_our_tracer(status.tracer))
+	if (is_our_tracer(tracer))
 		return 1;
-	snprintf(name, sizeof name, "/proc/%d/stat", (int)status.tracer);
-	if (pa_proc_read_stat(-1, name, &stat))
-		stat.comm[0] = 0;
 	return pa_fail(session->diag, PA_E_TRACED,
 		       "process %d is traced by process %d (%s)", pid,
-		       (int)status.tracer,
-		       pa_escape(stat.comm, comm, sizeof comm));
+		       (int)tracer, pa_escape(comm, shown, sizeof shown));
 }
 
 /* A filter of this thread forbids something: is there one with fewer?  Only
