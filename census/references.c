@@ -145,12 +145,21 @@ static void draw_pre_head(struct pa_references *r,
 	add_edge(r, node, word & 1 ? word + 1 : word, false);
 }
 
+/* Where references may begin.  The number of entries of a dict and the version
+ * that 3.8 to 3.13 give to each content may look like addresses: a version is
+ * a multiple of 4096, and the heap of a program that is not relocated is low. */
+static unsigned body_of(const struct pa_type *type)
+{
+	return type->flags & PA_TPFLAGS_DICT ? PA_DICT_KEYS : PA_OB_BODY;
+}
+
 static void draw_object(struct pa_references *r, const struct pa_block *block,
 			uint32_t node)
 {
 	uint32_t what = r->nodes.node[node];
 	const struct pa_type *type = &r->types->type[what & PA_NODE_TYPE];
 	unsigned offset = pa_object_offset(r->types, what);
+	unsigned body = offset + body_of(type);
 	uint64_t weak, end = pa_object_end(r->types, type, block->head,
 					   block->head_size, block->size,
 					   offset);
@@ -165,10 +174,10 @@ static void draw_object(struct pa_references *r, const struct pa_block *block,
 	}
 	weak = type->weak_list;
 	if (weak < PA_OB_BODY || weak > WEAK_LIST_MAX || weak % 8) {
-		scan(r, block, node, offset + PA_OB_BODY, end);
+		scan(r, block, node, body, end);
 		return;
 	}
-	scan(r, block, node, offset + PA_OB_BODY, offset + weak);
+	scan(r, block, node, body, offset + weak);
 	scan(r, block, node, offset + weak + 8, end);
 }
 

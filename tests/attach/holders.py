@@ -84,15 +84,18 @@ def generators(context):
 
 
 def no_holders(context):
-    """What is kept for reuse holds nothing, nor does a number within a block."""
+    """What is kept for reuse holds nothing, nor does a number within a block,
+    nor the version of a dict."""
     with context.target("holding.py", 10, unchanged=False) as target:
         one = target.ask("sizes")["one"]["Order"]
         count, size = target.ask("recycle", 300), target.ask("numbers", 2 << 20)
+        items = target.ask("version", 1200)
         at_rest(target)
         answer = context.tool.good("census", target.pid, "--holders", "--limit", "0")
         found = holders_of(answer)
         near(at(found, "app.cache", "RECYCLED")["retained"], count * one, "RECYCLED", 0.03)
         near(at(found, "app.cache", "LARGE")["retained"], size, "LARGE", 0.03)
+        near(at(found, "app.cache", "ITEMS")["retained"], items * one, "ITEMS", 0.03)
 
 
 def paths(context):
