@@ -191,21 +191,24 @@ def counters_in_our_place(context):
 
 
 def socket_file_removed(context):
-    """Somebody tidies up /tmp: the next command finds the process all the
-    same, and the socket has a file again."""
+    """Somebody tidies up /tmp, one of its own: the next command finds the
+    process all the same, and the socket has a file again."""
+    need_root(context)
+    may_unshare(context, ["unshare", "-m"])
     tool = context.tool
-    with context.target("harm.py") as target:
+    with context.target("harm.py", prefix=["unshare", "-m"]) as target:
+        subprocess.run(["nsenter", "-m", "-t", str(target.pid), "mount", "-t", "tmpfs", "-o",
+                        "mode=1777", "tmpfs", context.row.inside("/tmp")], check=True, timeout=30)
         path = tool.attach(target, "--rate", "16KiB")["socket"]
         if path.startswith("@"):
             context.skip("the socket has no file here")
-        os.unlink(context.row.inside(path))
+        file = "/proc/%d/root%s" % (target.pid, path)
+        os.unlink(file)
         tool.report(target)
         require_equal(tool.status(target)["socket"], path, "the socket")
-        os.unlink(context.row.inside(path))
-        try:
-            os.rmdir(os.path.dirname(context.row.inside(path)))
-        except OSError:
-            pass  # others have their socket there
+        os.unlink(file)
+        if path.startswith("/tmp/"):
+            os.rmdir(os.path.dirname(file))
         again = tool.attach(target)
         require(again["already_attached"], "attached before", again)
         tool.still_served(target)

@@ -184,6 +184,9 @@ def group_of(context, target, controller):
         write(folder, "cgroup.procs", target.pid)
         yield folder, found[1]
     finally:
+        if (controller, found[1]) == ("freezer", 1):
+            # what is frozen there does not even die
+            write(folder, "freezer.state", "THAWED")
         target.kill()
         # the kernel lets go of the dead a moment later
         wait_until(lambda: removed(folder), 60, "the cgroup to be empty")

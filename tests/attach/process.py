@@ -269,7 +269,10 @@ class Target:
             if self.pid != self.process.pid:
                 os.kill(self.pid, signal.SIGKILL)
             self.process.send_signal(signal.SIGKILL)
-            self.process.wait()
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                raise Failure("the target did not die in 60 s: frozen, or traced")
         self.ended = True
         self._forget()
 

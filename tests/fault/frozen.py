@@ -98,6 +98,16 @@ def outcome(context, done, step, allowed):
     return word
 
 
+@contextlib.contextmanager
+def ended(disturb):
+    """Whatever happens: who still traces a target keeps it from dying."""
+    try:
+        yield
+    finally:
+        if getattr(disturb, "process", None):
+            disturb.end()
+
+
 def at_every_step(context, disturb, allowed, most=None, timeout="20s"):
     """disturb(target, tool) at each step; the words that the tool said."""
     faults = Faults(context)
@@ -106,7 +116,7 @@ def at_every_step(context, disturb, allowed, most=None, timeout="20s"):
         steps = ["openat:1"] + context.random.sample(steps, most - 1)
     words = {}
     for step in steps:
-        with fault_target(context, "racing.py") as target:
+        with fault_target(context, "racing.py") as target, ended(disturb):
             plain = target.ask("allocators")
             with frozen(context, faults, target, step, timeout=timeout) as tool:
                 if not tool:
