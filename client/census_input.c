@@ -109,13 +109,24 @@ static bool is_one_memory(const struct pa_census_range *a,
 		(a->kind == PA_RANGE_ANON || a->kind == PA_RANGE_HEAP);
 }
 
+/* Zeros behind the data of a file: where addresses are not random the heap
+ * follows, of which a core does not tell the name. */
+static bool are_zeros(const struct pa_census_input *input, size_t i)
+{
+	const struct pa_census_range *range = &input->ranges[i];
+
+	return i && range[-1].kind == PA_RANGE_FILE &&
+		range[-1].end == range->start;
+}
+
 void pa_census_join_ranges(struct pa_census_input *input)
 {
 	struct pa_census_range *range = input->ranges;
 	size_t n = 0;
 
 	for (size_t i = 0; i < input->source.n_ranges; i++) {
-		if (n && is_one_memory(&range[n - 1], &range[i])) {
+		if (n && is_one_memory(&range[n - 1], &range[i]) &&
+		    !are_zeros(input, n - 1)) {
 			range[n - 1].end = range[i].end;
 			range[n - 1].resident += range[i].resident;
 			range[n - 1].swapped += range[i].swapped;

@@ -3,6 +3,7 @@
 process and of its core; hostile names in every format."""
 import os
 import re
+import subprocess
 
 from census import at_rest, by_name, check_sum, near
 from census_cores import gcore
@@ -165,7 +166,18 @@ def formats(context):
 
 def core(context):
     """A core says the same, and so does a pause."""
-    with context.target("holding.py", 300, unchanged=False) as target:
+    same_in_a_core(context)
+
+
+def core_at_fixed_addresses(context):
+    """The heap lies right behind the data of the program, as under gdb."""
+    if subprocess.run(["setarch", "-R", "true"], stderr=subprocess.DEVNULL).returncode:
+        context.skip("addresses are always random here")
+    same_in_a_core(context, prefix=["setarch", "-R"])
+
+
+def same_in_a_core(context, **how):
+    with context.target("holding.py", 300, unchanged=False, **how) as target:
         truth = target.ask("sizes")
         at_rest(target)
         live = context.tool.good("census", target.pid, "--holders", "--limit", "0", "--pause",
@@ -180,4 +192,5 @@ def core(context):
         require_equal(by_name(answer)["app.models", "Order"]["objects"], 1800, "orders")
 
 
-CASES = [tree, generators, no_holders, paths, formats, core]
+CASES = [tree, generators, no_holders, paths, formats, core,
+         core_at_fixed_addresses]
