@@ -16,6 +16,8 @@
 #include "client/discover.h"
 #include "client/human.h"
 
+#define ANSWER_NS ((uint64_t)1000000000)	/* after an attach, at least */
+
 /* What the answer is made of. */
 struct attached {
 	struct pa_status status;
@@ -48,6 +50,48 @@ static const char *find_payload(const struct pa_args *args, char *room,
 			return room;
 	}
 	return PA_PAYLOAD_FILE;
+}
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t interrupted;	/* the signal, or 0 */
+
+static void note_signal(int number)
+{
+	interrupted = number;
+}
+
+static void fill_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+}
+
+/* They end the attach, and it is undone; see undo().  Without SA_RESTART,
+ * so that waits see them.  What the caller ignores stays ignored. */
+static void catch_signals(void)
+{
+	struct sigaction act = { .sa_handler = note_signal }, old;
+	sigset_t set;
+
+	fill_signals(&set);
+	for (int i = 1; i < NSIG; i++)
+		if (sigismember(&set, i) == 1 && !sigaction(i, NULL, &old) &&
+		    old.sa_handler == SIG_DFL)
+			sigaction(i, &act, NULL);
+}
+
+static int not_touched(struct pa_command *command)
+{
+	int pid = (int)command->args.pid;
+
+	pa_fail(&command->diag, PA_E_FAILED,
+		"interrupted before process %d was touched", pid);
+	snprintf(command->diag.hint, sizeof command->diag.hint,
+		 "nothing was left behind");
+	return PA_E_FAILED;
 }
 
 /* ---- already attached ---- */
@@ -108,6 +152,30 @@ static bool payload_is_gone(pid_t pid)
 	return err ? err == PA_E_EXITED || err == PA_E_NO_PROCESS : !at;
 }
 
+/* Success is what the payload says, not what we think.  Its hooks are in, so
+ * that it is given some time though there may be none left. */
+static int ask_first(struct pa_command *command, struct pa_wire *wire,
+		     struct attached *a)
+{
+	const uint64_t end = pa_now_ns() + ANSWER_NS;
+	int pid = (int)command->args.pid, err;
+
+	if (command->deadline_ns < end)
+		command->deadline_ns = end;
+	err = pa_command_connect(command, wire, &a->status);
+	if (err && payload_is_gone(pid))
+		return pa_fail(&command->diag, PA_E_EXITED, "process %d ended, "
+			       "or began another program, just when it was "
+			       "attached", pid);
+	if (err != PA_E_TIMEOUT)
+		return err;
+	pa_fail(&command->diag, err, "process %d is attached, but its payload "
+		"did not answer in time", pid);
+	snprintf(command->diag.hint, sizeof command->diag.hint,
+		 "see: pyattach-sample status %d", pid);
+	return err;
+}
+
 static int attach_first(struct pa_command *command, struct pa_wire *wire,
 			struct attached *a)
 {
@@ -124,17 +192,11 @@ static int attach_first(struct pa_command *command, struct pa_wire *wire,
 	};
 	int err;
 
+	if (interrupted)
+		return not_touched(command);
 	pa_command_step(command, "loading %s", options.payload);
 	err = pa_attach(&a->target, &options, &a->result, &command->diag);
-	if (err)
-		return err;
-	/* Success is what the payload says, not what we think. */
-	err = pa_command_connect(command, wire, &a->status);
-	if (!err || !payload_is_gone(args->pid))
-		return err;
-	return pa_fail(&command->diag, PA_E_EXITED, "process %d ended, or "
-		       "began another program, just when it was attached",
-		       (int)args->pid);
+	return err ? err : ask_first(command, wire, a);
 }
 
 /* Connect where something is attached, attach where nothing is. */
@@ -145,8 +207,10 @@ static int attach_or_connect(struct pa_command *command, struct pa_wire *wire,
 	struct pa_diag why = { "", "" };
 	int err, answers;
 
-	answers = pa_discover(args->pid, command->deadline_ns, wire,
-			      &a->status, &why);
+	answers = pa_discover(args->pid, command->deadline_ns,
+			      command->interrupted, wire, &a->status, &why);
+	if (answers && interrupted)
+		return not_touched(command);
 	err = pa_target_inspect(args->pid, answers && !args->force ?
 				args->memory_max : 0, &a->target,
 				&command->diag);
@@ -162,8 +226,7 @@ static int attach_or_connect(struct pa_command *command, struct pa_wire *wire,
 	    a->target.loaded.state == PA_STATE_ATTACHED) {
 		/* Out of reach, or attached by somebody in between. */
 		command->diag = (struct pa_diag){ "", "" };
-		answers = pa_discover(args->pid, command->deadline_ns, wire,
-				      &a->status, &command->diag);
+		answers = pa_command_connect(command, wire, &a->status);
 		return answers ? answers : attach_again(command, wire, a);
 	}
 	return attach_first(command, wire, a);
@@ -236,97 +299,119 @@ static int answer_table(struct pa_command *command,
 	return pa_command_flush(command);
 }
 
-/* ---- signals ---- */
+/* ---- interrupted ---- */
 
-static volatile sig_atomic_t interrupted;	/* the signal, or 0 */
-
-static void note_signal(int number)
+/* The directory that counts in there; its state is 0 if there is none. */
+static int look_inside(const struct attached *a, struct pa_directory *d)
 {
-	interrupted = number;
+	uint64_t at = 0;
+	int err = pa_target_find_directory(a->target.pid, &at, d, NULL);
+
+	/* one of another pid came along with a raw clone */
+	if (err || !at || d->pid != (uint32_t)a->target.inner_pid)
+		memset(d, 0, sizeof *d);
+	return err;
 }
 
-static void fill_signals(sigset_t *set)
+static bool is_in_use(const struct pa_directory *d)
 {
-	sigemptyset(set);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGHUP);
+	return d->state == PA_STATE_STARTING || d->state == PA_STATE_ATTACHED;
 }
 
-/* They end the attach, and it is undone; see undo().  Without SA_RESTART,
- * so that waits see them.  What the caller ignores stays ignored. */
-static void catch_signals(void)
-{
-	struct sigaction act = { .sa_handler = note_signal }, old;
-	sigset_t set;
-
-	fill_signals(&set);
-	for (int i = 1; i < NSIG; i++)
-		if (sigismember(&set, i) == 1 && !sigaction(i, NULL, &old) &&
-		    old.sa_handler == SIG_DFL)
-			sigaction(i, &act, NULL);
-}
-
-/* Is a payload about to start in there? */
-static bool is_starting(pid_t pid)
+/* Is a payload about to start in there, or may it be once it goes on? */
+static bool is_starting(const struct attached *a, bool *stopped)
 {
 	struct pa_directory directory;
-	uint64_t at = 0;
+	struct pa_process process;
 
-	return pa_process_has_thread(pid, 0) ||
-		(!pa_target_find_directory(pid, &at, &directory, NULL) &&
-		 at && (directory.state == PA_STATE_STARTING ||
-			directory.state == PA_STATE_ATTACHED));
+	*stopped = !pa_process_look(a->target.pid, &process) &&
+		process.state == 'T';
+	look_inside(a, &directory);
+	return pa_process_has_thread(a->target.pid, 0) ||
+		is_in_use(&directory);
 }
 
 /* What is attached may be somebody else's, who came first. */
-static bool is_ours(pid_t pid, uint64_t ticket)
+static bool is_others(const struct attached *a)
 {
 	struct pa_directory directory;
-	uint64_t at = 0;
 
-	return pa_target_find_directory(pid, &at, &directory, NULL) || !at ||
-		directory.start_ticket == ticket;
+	return !look_inside(a, &directory) && directory.state &&
+		directory.start_ticket != a->result.ticket;
+}
+
+/* Is what we began in there still, or is it not to be known? */
+static bool may_be_left(const struct attached *a)
+{
+	struct pa_directory directory;
+	int err = look_inside(a, &directory);
+
+	if (err)
+		return err != PA_E_EXITED && err != PA_E_NO_PROCESS;
+	return is_in_use(&directory) &&
+		directory.start_ticket == a->result.ticket;
 }
 
 /*
  * Interrupted: the process may have been committed to finish the attach
  * without us.  Wait until it did, or gave up, and detach: nothing of ours is
- * to begin after we ended.  Bounded by --timeout; where nothing shows that
- * it ever began, by SIGN_NS.
+ * to begin after we ended.  Bounded by --timeout, but at least ANSWER_NS;
+ * where nothing shows that it ever began, by SIGN_NS.
  */
 #define SIGN_NS ((uint64_t)300000000)
 
-static int undo(struct pa_command *command, struct pa_wire *wire,
-		uint64_t ticket)
+static void find_begun(struct pa_command *command, struct pa_wire *wire,
+		       const struct attached *a)
 {
 	const struct timespec pause = { 0, 5000000 };
-	uint64_t patience = pa_now_ns() + SIGN_NS;
-	pid_t pid = command->args.pid;
-	struct pa_status last;
-	bool began = false;
+	uint64_t now = pa_now_ns(), end = now + ANSWER_NS, patience = now +
+		SIGN_NS;
+	struct pa_status status;
+	bool began = false, stopped;
 
-	while (ticket && wire->fd < 0 && pa_now_ns() < command->deadline_ns) {
-		bool starting = is_starting(pid);
+	if (end < command->deadline_ns)
+		end = command->deadline_ns;
+	while (wire->fd < 0 && pa_now_ns() < end) {
+		bool starting = is_starting(a, &stopped);
 
 		began |= starting;
-		if (!starting && (began || pa_now_ns() > patience))
+		if (!starting && !stopped &&
+		    (began || pa_now_ns() > patience))
 			break;
 		if (starting)
-			pa_discover(pid, command->deadline_ns, wire, &last,
+			pa_discover(a->target.pid, end, NULL, wire, &status,
 				    NULL);
 		nanosleep(&pause, NULL);
 	}
-	if (wire->fd >= 0 && !is_ours(pid, ticket))
+}
+
+static int undo(struct pa_command *command, struct pa_wire *wire,
+		const struct attached *a)
+{
+	int pid = (int)command->args.pid;
+	struct pa_status last;
+
+	if (!a->result.ticket)
+		return not_touched(command);
+	find_begun(command, wire, a);
+	if (wire->fd >= 0 && is_others(a))
 		return pa_fail(&command->diag, PA_E_FAILED, "interrupted: "
-			       "process %d was attached by somebody else",
-			       (int)pid);
+			       "process %d was attached by somebody else", pid);
 	if (wire->fd >= 0) {
+		wire->interrupted = NULL;
 		wire->deadline_ns = pa_now_ns() + SIGN_NS * 10;
 		pa_detach_wire(wire, &last, NULL);
 	}
+	if (may_be_left(a)) {
+		pa_fail(&command->diag, PA_E_FAILED, "interrupted: process %d "
+			"is attached, or about to be, and did not answer",
+			pid);
+		snprintf(command->diag.hint, sizeof command->diag.hint,
+			 "detach it: pyattach-sample detach %d", pid);
+		return PA_E_FAILED;
+	}
 	pa_fail(&command->diag, PA_E_FAILED, "interrupted: process %d is not "
-		"attached", (int)pid);
+		"attached", pid);
 	snprintf(command->diag.hint, sizeof command->diag.hint,
 		 "nothing was left behind");
 	return PA_E_FAILED;
@@ -395,11 +480,15 @@ int pa_cmd_attach(struct pa_command *command)
 
 	memset(&a, 0, sizeof a);
 	catch_signals();
+	command->interrupted = &interrupted;
 	err = attach_or_connect(command, &wire, &a);
-	if (interrupted && !a.already) {
-		err = undo(command, &wire, a.result.ticket);
+	if (interrupted && (err || !a.already)) {
+		if (!a.already)
+			err = undo(command, &wire, &a);
 		command->signal = interrupted;
 	}
+	/* from here on a signal ends the wait of --for, and no more */
+	command->interrupted = NULL;
 	if (!err && command->args.format == PA_FORMAT_JSON)
 		err = answer_json(command, &wire, &a);
 	else if (!err)

@@ -72,7 +72,7 @@ static void found(void *context, pid_t pid)
 
 	if (deadline > list->command->deadline_ns)
 		deadline = list->command->deadline_ns;
-	if (pa_discover(pid, deadline, &wire, &status, NULL))
+	if (pa_discover(pid, deadline, NULL, &wire, &status, NULL))
 		return;
 	user_name(wire.process.uid, user, sizeof user);
 	pa_process_command(pid, command, sizeof command);

@@ -50,8 +50,8 @@ static int add_pid(struct pa_command *command, struct pa_report *report,
 {
 	struct pa_status status;
 	struct pa_wire wire;
-	int err = pa_discover(pid, command->deadline_ns, &wire, &status,
-			      &command->diag);
+	int err = pa_discover(pid, command->deadline_ns, NULL, &wire,
+			      &status, &command->diag);
 
 	if (!err)
 		err = add_wire(command, report, &wire);

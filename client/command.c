@@ -14,8 +14,9 @@
 int pa_command_connect(struct pa_command *command, struct pa_wire *wire,
 		       struct pa_status *status)
 {
-	int err = pa_discover(command->args.pid, command->deadline_ns, wire,
-			      status, &command->diag);
+	int err = pa_discover(command->args.pid, command->deadline_ns,
+			      command->interrupted, wire, status,
+			      &command->diag);
 
 	if (!err)
 		pa_command_step(command, "connected to %s", wire->socket);

@@ -8,6 +8,7 @@
 #ifndef PA_CLIENT_COMMAND_H
 #define PA_CLIENT_COMMAND_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -24,6 +25,8 @@ struct pa_command {
 	uint64_t begin_ns, deadline_ns;	/* CLOCK_MONOTONIC */
 	struct pa_diag diag;
 	int signal;		/* that ended the verb, 0 = none */
+	/* set by a signal that the verb catches; NULL: it catches none */
+	const volatile sig_atomic_t *interrupted;
 };
 
 int pa_cmd_attach(struct pa_command *command);

@@ -470,13 +470,18 @@ static int connect_in_time(pid_t pid, struct search *s)
 	if (end > s->wire->deadline_ns)
 		end = s->wire->deadline_ns;
 	while ((err = connect_once(pid, s)) && s->unreachable &&
-	       pa_now_ns() < end)
+	       pa_now_ns() < end) {
 		nanosleep(&pause, NULL);
+		if (pa_wire_is_interrupted(s->wire, s->diag))
+			return PA_E_FAILED;
+	}
 	return err;
 }
 
-static int discover_once(pid_t pid, uint64_t deadline_ns, struct pa_wire *wire,
-			 struct pa_status *status, struct pa_diag *diag)
+static int discover_once(pid_t pid, uint64_t deadline_ns,
+			 const volatile sig_atomic_t *interrupted,
+			 struct pa_wire *wire, struct pa_status *status,
+			 struct pa_diag *diag)
 {
 	struct search search = { .wire = wire, .diag = diag };
 	int err;
@@ -484,6 +489,7 @@ static int discover_once(pid_t pid, uint64_t deadline_ns, struct pa_wire *wire,
 	memset(wire, 0, sizeof *wire);
 	wire->fd = -1;
 	wire->deadline_ns = deadline_ns;
+	wire->interrupted = interrupted;
 	err = connect_in_time(pid, &search);
 	if (err == PA_E_NOT_ATTACHED)
 		err = explain(pid, diag);
@@ -498,13 +504,16 @@ static int discover_once(pid_t pid, uint64_t deadline_ns, struct pa_wire *wire,
 
 /* Of several attaches at one time all but one hang up; so does one that ends
  * while the next begins, and a socket that is made anew. */
-int pa_discover(pid_t pid, uint64_t deadline_ns, struct pa_wire *wire,
+int pa_discover(pid_t pid, uint64_t deadline_ns,
+		const volatile sig_atomic_t *interrupted, struct pa_wire *wire,
 		struct pa_status *status, struct pa_diag *diag)
 {
-	int err = discover_once(pid, deadline_ns, wire, status, diag);
+	int err = discover_once(pid, deadline_ns, interrupted, wire, status,
+				diag);
 
 	for (unsigned i = 1; err && wire->hung_up && i < TURNS; i++)
-		err = discover_once(pid, deadline_ns, wire, status, diag);
+		err = discover_once(pid, deadline_ns, interrupted, wire,
+				    status, diag);
 	return err;
 }
 

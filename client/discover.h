@@ -14,8 +14,11 @@
  * then abstract names.  0 and an open wire, or PA_E_NO_PROCESS,
  * PA_E_NOT_ATTACHED, PA_E_STOPPED, PA_E_TRACED, PA_E_PEER, PA_E_TIMEOUT, ...
  * A process that could never be attached gives the reason for that.
+ * `interrupted` (may be NULL): a word that a signal sets; then PA_E_FAILED,
+ * and later requests over the wire end so, too.
  */
-int pa_discover(pid_t pid, uint64_t deadline_ns, struct pa_wire *wire,
+int pa_discover(pid_t pid, uint64_t deadline_ns,
+		const volatile sig_atomic_t *interrupted, struct pa_wire *wire,
 		struct pa_status *status, struct pa_diag *diag);
 
 /*

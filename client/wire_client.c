@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define HEAD_MAX 512u
+#define SLICE_MS 50	/* a signal just before a wait ends it by then */
 
 void pa_wire_close(struct pa_wire *wire)
 {
@@ -82,6 +83,15 @@ int pa_wire_use(struct pa_wire *wire, int fd, const char *name,
 	return 0;
 }
 
+bool pa_wire_is_interrupted(const struct pa_wire *wire, struct pa_diag *diag)
+{
+	if (!wire->interrupted || !*wire->interrupted)
+		return false;
+	pa_fail(diag, PA_E_FAILED, "interrupted while process %d was asked",
+		(int)wire->process.pid);
+	return true;
+}
+
 /* ---- bytes ---- */
 
 static int timed_out(const struct pa_wire *wire, struct pa_diag *diag)
@@ -106,6 +116,10 @@ static int broken(struct pa_wire *wire, struct pa_diag *diag)
 	if (read && !at && wire->has_directory)
 		return pa_fail(diag, PA_E_NOT_ATTACHED, "process %d began "
 			       "another program while it was asked", pid);
+	if (at && directory.state == PA_STATE_FAILED && !wire->attached_ns)
+		return pa_fail(diag, PA_E_NOT_ATTACHED, "nothing is attached "
+			       "to process %d: the attach that was under way "
+			       "failed", pid);
 	if (at && !(directory.state == PA_STATE_STARTING && !wire->attached_ns)
 	    && (directory.state != PA_STATE_ATTACHED ||
 		(wire->attached_ns &&
@@ -120,11 +134,17 @@ static int broken(struct pa_wire *wire, struct pa_diag *diag)
 static int wait_for(struct pa_wire *wire, short events, struct pa_diag *diag)
 {
 	struct pollfd fd = { .fd = wire->fd, .events = events };
-	int n;
+	int n, ms;
 
 	do {
-		n = poll(&fd, 1, left_ms(wire->deadline_ns));
-	} while (n < 0 && errno == EINTR);
+		ms = left_ms(wire->deadline_ns);
+		if (wire->interrupted && ms > SLICE_MS)
+			ms = SLICE_MS;
+		n = poll(&fd, 1, ms);
+		if (n <= 0 && pa_wire_is_interrupted(wire, diag))
+			return PA_E_FAILED;
+	} while ((n < 0 && errno == EINTR) ||
+		 (!n && left_ms(wire->deadline_ns)));
 	return n > 0 ? 0 : timed_out(wire, diag);
 }
 

@@ -8,6 +8,7 @@
 #ifndef PA_CLIENT_WIRE_CLIENT_H
 #define PA_CLIENT_WIRE_CLIENT_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +26,8 @@ struct pa_wire {
 	int fd;			/* -1 = not connected */
 	struct pa_process process;
 	uint64_t deadline_ns;	/* CLOCK_MONOTONIC */
+	/* not 0: a signal came, and waits end; NULL: none is caught */
+	const volatile sig_atomic_t *interrupted;
 	char socket[112];	/* as the target names it, '@' = abstract */
 	struct pa_wire_file {	/* the socket's file; inode 0 = none */
 		dev_t device;
@@ -53,6 +56,9 @@ int pa_wire_dial(const void *address, unsigned length, uint64_t deadline_ns);
  */
 int pa_wire_request(struct pa_wire *wire, const char *request, size_t max,
 		    char **body, size_t *length, struct pa_diag *diag);
+
+/* True, with a text in diag, once a signal asks to end. */
+bool pa_wire_is_interrupted(const struct pa_wire *wire, struct pa_diag *diag);
 
 void pa_wire_close(struct pa_wire *wire);
 

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "injector/directory.h"
 #include "injector/proc.h"
 #include "injector/python.h"
 #include "injector/remote.h"
@@ -27,6 +28,8 @@
 #define PAGE 4096ull
 #define GAP_MIN (64ull << 20)
 #define ANSWER_MARGIN_NS 300000000ull
+#define LEAVING_MAX_NS 2000000000ull	/* a payload's last answer: 1 s */
+#define LEAVING_POLL_NS 1000000ull
 
 uint64_t pa_session_now(void)
 {
@@ -333,15 +336,56 @@ static int fill_block(struct pa_session *s)
 	return 0;
 }
 
+static bool is_over(const struct pa_directory *d)
+{
+	return d->state == PA_STATE_DETACHED || d->state == PA_STATE_FAILED;
+}
+
+/* Where its numbers are not ours it counts as alive: we wait a bit longer. */
+static bool thread_lives(const struct pa_session *s, uint32_t inner_tid)
+{
+	char name[32];
+
+	snprintf(name, sizeof name, "task/%u", (unsigned)inner_tid);
+	return inner_tid && (s->target->pid != s->target->inner_pid ||
+			     !faccessat(s->dir, name, F_OK, 0));
+}
+
+/* What was detached starts again only once its thread has sent the last
+ * answer and left, which it says here. */
+static int wait_until_left(struct pa_session *s, struct pa_directory *d)
+{
+	uint64_t end = pa_session_now() + LEAVING_MAX_NS;
+
+	if (end > s->deadline_ns)
+		end = s->deadline_ns;
+	while (is_over(d) && thread_lives(s, d->server_tid) &&
+	       pa_session_now() < end) {
+		pa_session_sleep(s, LEAVING_POLL_NS);
+		if (pa_session_is_interrupted(s))
+			return pa_fail(s->diag, PA_E_FAILED,
+				       "interrupted before process %d was touched",
+				       s->target->pid);
+		if (!pa_directory_read(&s->memory, s->target->directory, d))
+			return pa_session_check_alive(s);
+	}
+	return 0;
+}
+
 /* Is there a payload of our version that can be started again? */
 static int look_for_loaded(struct pa_session *s)
 {
-	const struct pa_directory *d = &s->target->loaded;
+	struct pa_directory now = s->target->loaded, *d = &now;
+	int error;
 
 	s->block.mode = PA_STUB_START;
 	if (!s->target->directory)
 		return 0;
-	if (d->state == PA_STATE_STARTING)
+	error = wait_until_left(s, d);
+	if (error)
+		return error;
+	if (d->state == PA_STATE_STARTING ||
+	    (d->state != s->target->loaded.state && !is_over(d)))
 		return pa_fail(s->diag, PA_E_LOADING,
 			       "another attach to process %d is under way",
 			       s->target->pid);

@@ -62,14 +62,29 @@ bool pa_directory_read(const struct pa_memory *memory, uint64_t address,
 	return read_patiently(memory, address, &patience, d);
 }
 
+/* What a search looks for, and the best so far. */
+struct search {
+	const struct pa_memory *memory;
+	uint64_t ticket;	/* only this one; 0: the one that counts */
+	uint32_t pid;		/* what the process calls itself; 0: not known */
+	useconds_t patience;	/* what is left of it */
+	uint64_t address;	/* 0 = none yet */
+	struct pa_directory directory;
+};
+
+#define IN_USE 4u		/* this rank and those above it */
+
 /* Which of two directories counts: the one that is in use, then the newer. */
-static unsigned rank(const struct pa_directory *d)
+static unsigned rank(const struct search *s, const struct pa_directory *d)
 {
+	/* a raw clone took it along, whatever is done with it in the parent */
+	if (s->pid && d->pid != s->pid)
+		return 0;
 	switch (d->state) {
 	case PA_STATE_ATTACHED:
-		return 5;
+		return IN_USE + 1;
 	case PA_STATE_STARTING:
-		return 4;
+		return IN_USE;
 	case PA_STATE_FAILED:
 	case PA_STATE_DETACHED:
 		return 3;
@@ -80,21 +95,12 @@ static unsigned rank(const struct pa_directory *d)
 	}
 }
 
-/* What a search looks for, and the best so far. */
-struct search {
-	const struct pa_memory *memory;
-	uint64_t ticket;	/* only this one; 0: the one that counts */
-	useconds_t patience;	/* what is left of it */
-	uint64_t address;	/* 0 = none yet */
-	struct pa_directory directory;
-};
-
 static bool is_better(const struct search *s, const struct pa_directory *d)
 {
 	if (s->ticket)
 		return d->start_ticket == s->ticket;
-	if (!s->address || rank(d) != rank(&s->directory))
-		return !s->address || rank(d) > rank(&s->directory);
+	if (!s->address || rank(s, d) != rank(s, &s->directory))
+		return !s->address || rank(s, d) > rank(s, &s->directory);
 	return d->attached_monotonic_ns > s->directory.attached_monotonic_ns;
 }
 
@@ -144,26 +150,39 @@ bool pa_directory_find_ticket(const struct pa_memory *memory, int dir,
 	return s.address != 0;
 }
 
+/* What is over in a low slot may hide one in use elsewhere: of a payload for
+ * which no slot was free. */
+static int look_everywhere(struct search *s, int dir)
+{
+	struct pa_proc_status status;
+	struct pa_maps maps;
+	int error;
+
+	if (!pa_proc_read_status(dir, "status", &status))
+		s->pid = (uint32_t)status.inner_pid;
+	look_in_slots(s);
+	if (s->address && rank(s, &s->directory) >= IN_USE)
+		return 0;
+	error = pa_proc_read_maps(dir, &maps);
+	if (error)
+		return s->address ? 0 : error;
+	look_in_maps(s, &maps);
+	pa_proc_free_maps(&maps);
+	return 0;
+}
+
 int pa_target_find_directory(pid_t pid, uint64_t *address,
 			     struct pa_directory *directory,
 			     struct pa_diag *diag)
 {
 	struct pa_memory memory = { .pid = pid, .fd = -1 };
 	struct search s = { .memory = &memory, .patience = PATIENCE_US };
-	struct pa_maps maps;
-	int dir, error;
+	int dir = pa_proc_open(pid), error;
 
 	*address = 0;
-	look_in_slots(&s);
-	if (s.address) {
-		*address = s.address;
-		*directory = s.directory;
-		return 0;
-	}
-	dir = pa_proc_open(pid);
 	if (dir < 0)
 		return pa_fail(diag, PA_E_NO_PROCESS, "no process %d", pid);
-	error = pa_proc_read_maps(dir, &maps);
+	error = look_everywhere(&s, dir);
 	close(dir);
 	if (error == -ESRCH || error == -ENOENT)
 		return pa_fail(diag, PA_E_EXITED, "process %d ended while it was looked at", pid);
@@ -171,8 +190,6 @@ int pa_target_find_directory(pid_t pid, uint64_t *address,
 		return pa_fail(diag, PA_E_NOT_PERMITTED,
 			       "cannot read the maps of process %d: %s", pid,
 			       strerror(-error));
-	look_in_maps(&s, &maps);
-	pa_proc_free_maps(&maps);
 	*address = s.address;
 	*directory = s.directory;
 	return 0;

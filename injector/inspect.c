@@ -333,6 +333,20 @@ static int check_permission(struct inspection *in)
 	return in->mem < 0 ? in->mem : 0;
 }
 
+/* The copies of the parent's payload and directory in the child of a raw clone
+ * serve nobody and cannot be started: as if there were none. */
+static int find_directory(struct inspection *in)
+{
+	struct pa_target *t = in->target;
+	int error = pa_target_find_directory(in->pid, &t->directory,
+					     &t->loaded, in->diag);
+
+	if (!error && t->directory &&
+	    t->loaded.pid != (uint32_t)t->inner_pid)
+		t->directory = 0;
+	return error;
+}
+
 static int inspect_program(struct inspection *in, uint64_t room)
 {
 	int error = check_executable(in);
@@ -349,8 +363,7 @@ static int inspect_program(struct inspection *in, uint64_t room)
 	if (error)
 		return error;
 	fill_target(in);
-	error = pa_target_find_directory(in->pid, &in->target->directory,
-					 &in->target->loaded, in->diag);
+	error = find_directory(in);
 	return error ? error : check_room(in, room);
 }
 

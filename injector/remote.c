@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "injector/diag.h"
@@ -282,14 +283,24 @@ static int ask(struct visit *v)
 		       s->target->pid);
 }
 
+/* As patiently, and also when the deadline has passed or a signal came. */
 static void take_back(struct visit *v)
 {
+	struct pa_session *s = v->session;
+
 	v->withdraw = true;
-	for (int turn = 0; turn < 5; turn++)
-		if (!pa_world_stop(v->session->dir, &v->session->memory,
-				   visit_all, v,
-				   &v->session->result->stopped_ns))
+	for (int turn = 0; turn < ASK_TURNS && v->written; turn++) {
+		const uint64_t ns = ASK_PAUSE_NS << turn;
+		const struct timespec pause = {
+			(time_t)(ns / 1000000000), (long)(ns % 1000000000),
+		};
+
+		if (!pa_world_stop(s->dir, &s->memory, visit_all, v,
+				   &s->result->stopped_ns) ||
+		    pa_session_check_alive(s))
 			break;
+		nanosleep(&pause, NULL);
+	}
 }
 
 int pa_remote_load(struct pa_session *session)

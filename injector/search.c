@@ -16,7 +16,8 @@
 #define STOPS_MAX 50
 #define PAUSE_FIRST_NS 300000ull
 #define PAUSE_MAX_NS 250000000ull
-#define DENIALS_MAX 3	/* refusals without a tracer to be seen */
+#define DENIALS_MAX 3	/* refusals in a row, no tracer to be seen */
+#define DENIED_NS 4000000ull	/* our other tools hold a thread for less */
 #define STUCK_MAX 20	/* threads that do not stop, before we believe it */
 #define LOST_MAX 16	/* stacks that we cannot follow, in a row, where there
 			 * is another way: greenlets are made of such */
@@ -80,9 +81,14 @@ static int denied(struct search *s, const struct pa_attempt *a)
 
 	snprintf(name, sizeof name, "task/%d/status", (int)a->tid);
 	tracer = pa_proc_tracer(session->dir, name, comm);
-	if (!tracer)
+	if (!tracer && ++s->denials <= DENIALS_MAX) {
 		/* A tracer that let go in between, unless it happens again. */
-		return ++s->denials <= DENIALS_MAX ? 1 : pa_fail(session->diag, PA_E_NOT_PERMITTED,
+		if (pa_session_now() + DENIED_NS < s->deadline_ns)
+			pa_session_sleep(session, DENIED_NS);
+		return 1;
+	}
+	if (!tracer)
+		return pa_fail(session->diag, PA_E_NOT_PERMITTED,
 			       "not permitted to trace a thread of process %d", pid);
 	if (is_our_tracer(tracer))
 		return 1;
@@ -129,6 +135,8 @@ static int judge(struct search *s, const struct pa_attempt *a)
 		snprintf(s->reason, sizeof s->reason, "%s", a->reason);
 	s->lost = a->outcome == PA_ATTEMPT_UNSAFE && session->safe->lost ?
 		s->lost + 1 : 0;
+	if (a->outcome != PA_ATTEMPT_DENIED)
+		s->denials = 0;
 	switch (a->outcome) {
 	case PA_ATTEMPT_COMMITTED:
 		return 0;

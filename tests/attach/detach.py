@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: MIT
 """After detach everything is as it was; what stays is bounded."""
+import contextlib
+import ctypes
 import os
+import socket
+import types
 
+from clients import Raw
+from directory import ATTACHED, STARTING, Directory
 from process import (descriptors, mappings, our_threads, require,
-                     require_equal, rss)
+                     require_equal, rss, wait_until)
+
+DETACHED = 3	# PA_STATE_DETACHED
+PIDFD_GETFD = 438
 
 
 def nothing_is_left(context):
@@ -115,4 +124,74 @@ def seen_in_the_list(context):
                 "still listed after detach")
 
 
-CASES = [nothing_is_left, stays_for_ever, fifty_cycles, attach_twice, seen_in_the_list]
+def shared_socket(context, pid, fd):
+    """The very socket that a process has under that number."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    process = os.pidfd_open(pid)
+    try:
+        got = libc.syscall(PIDFD_GETFD, process, fd, 0)
+    finally:
+        os.close(process)
+    if got < 0:
+        context.skip("no pidfd_getfd here: %s" % os.strerror(ctypes.get_errno()))
+    return socket.socket(fileno=got)
+
+
+def attach_while_it_leaves(context):
+    """Who asked for the detach does not take the answer, so that our thread
+    stays a while: an attach waits for its end."""
+    tool = context.tool
+    with context.target("maker.py") as target:
+        path = tool.attach(target)["socket"]
+        directory = Directory(target)
+        before = descriptors(target.pid)
+        client = Raw(context, path)
+        client.send(b"STATUS\n")
+        client.line()
+        (fd,) = set(descriptors(target.pid)) - set(before)
+        with contextlib.closing(shared_socket(context, target.pid, fd)) as its_end:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    its_end.send(bytes(4096), socket.MSG_DONTWAIT)
+            client.send(b"DETACH\n")
+            wait_until(lambda: directory.read("state") == DETACHED, 30, "the detach")
+            require_equal(tool.attach(target)["already_attached"], False, "attached before")
+        client.close()
+        tool.still_served(target)
+        tool.detach(target)
+
+
+def attached_in_the_child(context, target, child, below):
+    tool = context.tool
+    got = tool.good("attach", child, "--rate", "4KiB", *tool.attach_options())
+    require_equal(got["already_attached"], False, "attached before")
+    require(target.ask("allocators") != below, "the hooks are not there")
+    target.ask("check")
+    require(tool.good("status", child)["samples"]["taken"] > 10, "samples of the child")
+    tool.good("detach", child)
+    require_equal(target.ask("allocators"), below, "allocators of the child")
+    return [m for m in mappings(child) if "x" in m.split()[1]]
+
+
+def child_of_a_raw_clone(context):
+    """It has copies of all of ours but the thread: nothing in it is started
+    again, it gets a payload of its own, once; and the parent goes on."""
+    with context.target("cloning.py") as target:
+        context.tool.attach(target, "--rate", "4KiB")
+        below = target.ask("allocators")
+        for copied in (ATTACHED, STARTING):
+            child = target.ask("clone")
+            context.tool.refused("not-attached", "status", child)
+            Directory(types.SimpleNamespace(pid=child)).write("state", copied)
+            code = attached_in_the_child(context, target, child, below)
+            for _ in range(3):
+                again = attached_in_the_child(context, target, child, below)
+                require_equal(len(again), len(code), "mappings of code")
+            require_equal(our_threads(child), [], "threads of ours")
+            require_equal(target.ask("leave", 7), 7 << 8, "status of the child")
+            context.tool.still_served(target)
+        context.tool.detach(target)
+        require_equal(target.ask("allocators"), target.before, "allocators")
+
+
+CASES = [attach_while_it_leaves, child_of_a_raw_clone, nothing_is_left, stays_for_ever, fifty_cycles, attach_twice, seen_in_the_list]

@@ -84,6 +84,7 @@ BAD = {
     'half-head': [b'OK 10', 'hang'],
     'nothing': ['close'],
     'detached': ['close'],      # and its directory says so
+    'start-failed': ['close'],  # the same
     'silent': ['hang'],
     'huge': [b'OK 99999999999999\n', 'hang'],
     'endless': [b'OK 999999999999999999999999999\n'],
@@ -154,6 +155,7 @@ def map_directory(state):
     ctypes.memmove(at, bytes(page), len(page))
 
 
+STATES = {'detached': 3, 'start-failed': 5}     # PA_STATE_... of the directory
 DIRECTORY = '/tmp/pyattach-sample-%d' % os.geteuid()
 if os.path.isdir('/run/user/%d' % os.geteuid()):
     DIRECTORY = '/run/user/%d/pyattach-sample' % os.geteuid()
@@ -163,8 +165,8 @@ PATH = '%s/%s.sock' % (DIRECTORY, sys.argv[3] if len(sys.argv) > 3 else
 
 def main():
     os.makedirs(DIRECTORY, 0o700, exist_ok=True)
-    if MODE == 'detached':
-        map_directory(3)
+    if MODE in STATES:
+        map_directory(STATES[MODE])
     listener = socket.socket(socket.AF_UNIX)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(PATH)         # of a process that was killed under our pid

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import common
 from common import HIDDEN, run, server
@@ -24,6 +25,7 @@ BAD = {
     'negative': ['protocol'], 'missing': ['protocol'],
     'reused': ['wrong-peer'], 'future': ['other-version'],
     'drip': ['timeout'], 'detached': ['not-attached'],
+    'start-failed': ['not-attached'],
 }
 
 
@@ -82,4 +84,46 @@ def stopped_process(directory, image):
         ok(run('status', pid).status == 0, 'and continued')
 
 
-common.main(bad_answers, wrong_peer, stopped_process)
+def a_start_that_failed(directory, image):
+    """Nothing had been attached, so that nothing was detached."""
+    for mode, word in (('detached', 'was detached'),
+                       ('start-failed', 'nothing is attached')):
+        with server(mode, image) as (pid, _path):
+            got = run('status', pid, '--json')
+            ok(got.status == 70 and
+               word in json.loads(got.err.decode())['message'],
+               '%s: %s' % (mode, word), got)
+
+
+def waits_for_an_answer(pid):
+    """In poll(), or ended."""
+    try:
+        with open('/proc/%d/syscall' % pid) as f:
+            return f.read().split()[0] in ('7', '271')
+    except (OSError, IndexError):
+        return True
+
+
+def interrupted(directory, image):
+    """attach catches signals, and ends by them while it waits for whoever
+    answers there."""
+    for mode in ('silent', 'half-hang'):
+        with server(mode, image) as (pid, _path):
+            command = subprocess.Popen(
+                [common.PROGRAM, 'attach', str(pid), '--timeout', '50'],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            while not waits_for_an_answer(command.pid):
+                time.sleep(0.002)
+            command.terminate()
+            try:
+                err = command.communicate(timeout=25)[1]
+            except subprocess.TimeoutExpired:
+                command.kill()
+                err = command.communicate()[1]
+            ok(command.returncode == -signal.SIGTERM and
+               b'before process %d was touched' % pid in err,
+               'attach, interrupted, %s' % mode, err)
+
+
+common.main(bad_answers, wrong_peer, stopped_process, a_start_that_failed,
+            interrupted)

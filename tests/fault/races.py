@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+from directory import ATTACHED, STARTING, Directory
 from fault_context import Faults, after_fault, fault_target
 from frozen import afterwards, at_every_step, frozen, outcome, steps_of, works_again
 from process import (Failure, Skip, mappings, our_threads, proc_status, read_proc, require,
@@ -500,7 +501,88 @@ def signal_survives(context):
         works_again(context, target, plain, None)
 
 
-CASES = [signal_survives, stopped_at_last, traced_at_last, target_exits, target_executes, target_forks,
+# ---- asked to end, or late ----
+
+COMMITTED = "ptrace:8"	# the first one after the detach at the commit
+
+
+def interrupted_while_it_waits(context):
+    """For the socket of a payload that starts: it ends, and the process was
+    not touched."""
+    faults = Faults(context)
+    with fault_target(context, "racing.py") as target:
+        plain = target.ask("allocators")
+        path = context.tool.attach(target)["socket"]
+        if path.startswith("@"):
+            context.skip("the socket has no file here")
+        directory = Directory(target)
+        ticket = directory.read("start_ticket")
+        directory.write("state", STARTING)
+        done = None
+        while not done:	# else the payload has made it anew meanwhile
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(context.row.inside(path))
+            with frozen(context, faults, target, "nanosleep:2") as tool:
+                if tool:
+                    tool.process.terminate()
+                    done = tool.go_on()
+        directory.write("state", ATTACHED)
+        require_equal(done.returncode, -signal.SIGTERM, "status: %s" % done.stderr)
+        require(b"before process %d was touched" % target.pid in done.stderr, "message",
+                done.stderr)
+        require_equal(directory.read("start_ticket"), ticket, "the ticket of the attach")
+        works_again(context, target, plain, done)
+
+
+def is_attached(context, target):
+    return context.tool.run("status", target.pid).status == 0
+
+
+def interrupted_when_stopped(context):
+    """What was begun cannot be undone, as the target is stopped: told so."""
+    faults = Faults(context)
+    with fault_target(context, "racing.py") as target:
+        plain = target.ask("allocators")
+        with frozen(context, faults, target, COMMITTED, timeout="5s",
+                    env={"PA_FAULT_THREAD": str(target.pid)}) as tool:
+            require(tool, "it was not committed")
+            wait_until(lambda: is_attached(context, target), 30, "the attach")
+            target.process.send_signal(signal.SIGSTOP)
+            wait_until(lambda: state(target.pid) == "T", 30, "the target to stop")
+            tool.process.terminate()
+            done = tool.go_on()
+        require_equal(done.returncode, -signal.SIGTERM, "status: %s" % done.stderr)
+        require(b"is attached" in done.stderr and b"detach it" in done.stderr, "message",
+                done.stderr)
+        target.process.send_signal(signal.SIGCONT)
+        works_again(context, target, plain, done)
+
+
+def answers_after_the_deadline(context):
+    """The hooks are in: an answer that comes late is an answer."""
+    faults = Faults(context)
+    with fault_target(context, "racing.py") as target:
+        plain = target.ask("allocators")
+        for seconds in (2, 8, 32):	# until the payload was in time
+            end = time.monotonic() + seconds
+            with frozen(context, faults, target, COMMITTED, timeout="%ds" % seconds,
+                        env={"PA_FAULT_THREAD": str(target.pid)}) as tool:
+                require(tool, "it was not committed")
+                wait_until(lambda: is_attached(context, target) or time.monotonic() > end,
+                           60, "the attach")
+                attached = is_attached(context, target)
+                wait_until(lambda: time.monotonic() > end + 0.5, 60, "the deadline to pass")
+                done = tool.go_on()
+            if attached:
+                break
+            after_fault(context, target, plain)
+        require(attached, "never attached in time")
+        require_equal(done.returncode, 0, "status: %s" % done.stderr)
+        works_again(context, target, plain, done)
+
+
+CASES = [signal_survives, interrupted_while_it_waits, interrupted_when_stopped,
+         answers_after_the_deadline, stopped_at_last, traced_at_last, target_exits, target_executes, target_forks,
          target_is_killed, target_is_stopped, strace_comes, gdb_comes, second_injector, overtaken,
          asked_amid_two, interrupted_behind_another, late_for_another,
          other_build, pid_is_used_again]

@@ -52,6 +52,20 @@ int __wrap_pa_arch_vector_mask(uint64_t *mask)
 	return no_vector ? -1 : __real_pa_arch_vector_mask(mask);
 }
 
+/* What comes of the attempts, in turn; NULL: they are made. */
+static const enum pa_attempt_outcome *outcomes;
+
+void __real_pa_threads_attempt(struct pa_attempt *attempt);
+void __wrap_pa_threads_attempt(struct pa_attempt *attempt);
+void __wrap_pa_threads_attempt(struct pa_attempt *attempt)
+{
+	if (!outcomes) {
+		__real_pa_threads_attempt(attempt);
+		return;
+	}
+	attempt->outcome = *outcomes++;
+}
+
 static const char *mounts;	/* for /proc/self/mountinfo, or NULL */
 
 char *__real_pa_proc_read_all(int dir, const char *name);
@@ -145,6 +159,7 @@ static int reset(void **state)
 	proc = REAL;
 	no_vector = false;
 	mounts = NULL;
+	outcomes = NULL;
 	clear();
 	return 0;
 }
@@ -313,6 +328,43 @@ static void test_another_process(void **state)
 	expect_attach(target, PA_E_EXITED, "ended meanwhile");
 }
 
+static void expect_search(const enum pa_attempt_outcome *list, int wanted,
+			  const char *part)
+{
+	const struct pa_target target = ourselves();
+	const struct pa_attach_options options = { .timeout_ns = 0 };
+	struct pa_attach_result result = { .stops = 0 };
+	struct pa_diag diag = { "", "" };
+	uint64_t end = pa_session_now() + 60000000000;
+	struct pa_session s = {
+		.target = &target, .options = &options, .result = &result,
+		.diag = &diag, .deadline_ns = end, .mem = -1,
+		.dir = pa_proc_open(getpid()),
+	};
+
+	outcomes = list;
+	expect(&diag, pa_session_commit(&s, end), wanted, part);
+	close(s.dir);
+}
+
+/* By nobody that is to be seen: a tracer that just let go, or a refusal.  Only
+ * several in a row are one. */
+static void test_denied(void **state)
+{
+	static const enum pa_attempt_outcome apart[] = {
+		PA_ATTEMPT_DENIED, PA_ATTEMPT_DENIED, PA_ATTEMPT_DENIED,
+		PA_ATTEMPT_NO_STOP, PA_ATTEMPT_DENIED, PA_ATTEMPT_DENIED,
+		PA_ATTEMPT_GONE, PA_ATTEMPT_DENIED, PA_ATTEMPT_COMMITTED,
+	}, in_a_row[] = {
+		PA_ATTEMPT_NO_STOP, PA_ATTEMPT_DENIED, PA_ATTEMPT_DENIED,
+		PA_ATTEMPT_DENIED, PA_ATTEMPT_DENIED, PA_ATTEMPT_COMMITTED,
+	};
+
+	(void)state;
+	expect_search(apart, 0, "");
+	expect_search(in_a_row, PA_E_NOT_PERMITTED, "not permitted to trace");
+}
+
 static void test_cpu(void **state)
 {
 	(void)state;
@@ -397,6 +449,7 @@ int main(void)
 		cmocka_unit_test_setup(test_limits, reset),
 		cmocka_unit_test_setup(test_own_limits, reset),
 		cmocka_unit_test_setup(test_another_process, reset),
+		cmocka_unit_test_setup(test_denied, reset),
 		cmocka_unit_test_setup(test_cpu, reset),
 		cmocka_unit_test_setup(test_full, reset),
 		cmocka_unit_test_setup(test_places, reset),

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
  * What preflight decides from facts alone: versions out of text, the sentence
- * for a missing permission, names made harmless, the table of system calls.
+ * for a missing permission, names made harmless, the table of system calls;
+ * and which directory counts, where this process has several.
  */
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
+#include <unistd.h>
+#include <zlib.h>
 
 #include "injector/arch.h"
 #include "injector/diag.h"
+#include "injector/injector.h"
 #include "injector/permission.h"
 #include "injector/place.h"
 #include "injector/python.h"
@@ -220,9 +225,77 @@ static void test_stub(void **state)
 	assert_int_equal(mask & 3, 3);	/* x87 and SSE always */
 }
 
+#define PAGE ((size_t)PA_IMAGE_PAGE)
+
+/* Room for a directory between guards; at 0: anywhere.  NULL: none there. */
+static struct pa_directory *make_room(uint64_t at)
+{
+	char *p = mmap(at ? (void *)(at - PAGE) : NULL, 3 * PAGE, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	if ((at && p != (char *)(at - PAGE)) ||
+	    mprotect(p + PAGE, PAGE, PROT_READ | PROT_WRITE)) {
+		munmap(p, 3 * PAGE);
+		return NULL;
+	}
+	return (struct pa_directory *)(void *)(p + PAGE);
+}
+
+static void fill(struct pa_directory *d, uint32_t state, uint32_t pid)
+{
+	memcpy(d->magic, PA_IMAGE_MAGIC, sizeof d->magic);
+	d->major = PA_IMAGE_MAJOR;
+	d->endian = PA_IMAGE_ENDIAN;
+	d->self = (uint64_t)(uintptr_t)d;
+	d->state = state;
+	d->pid = pid;
+	d->identity_crc = (uint32_t)crc32(0, (const Bytef *)d, offsetof(
+					  struct pa_directory, identity_crc));
+}
+
+/* Beyond the low slots it is looked for where nothing in there is in use; what
+ * a raw clone took along is never preferred. */
+static void test_directories(void **state)
+{
+	struct pa_directory *low = make_room(PA_SLOT_FIRST), *other, found;
+	uint32_t own = (uint32_t)getpid();
+	const struct {
+		uint32_t low, low_pid, other, other_pid;
+		bool is_low;
+	} cases[] = {
+		{ PA_STATE_DETACHED, own, PA_STATE_ATTACHED, own, false },
+		{ PA_STATE_FAILED, own, PA_STATE_STARTING, own, false },
+		{ PA_STATE_FORKED, own, PA_STATE_DETACHED, own, false },
+		{ PA_STATE_ATTACHED, own, PA_STATE_DETACHED, own, true },
+		{ PA_STATE_DETACHED, own, PA_STATE_FORKED, own, true },
+		{ PA_STATE_ATTACHED, own + 1, PA_STATE_DETACHED, own, false },
+		{ PA_STATE_FORKED, own, PA_STATE_ATTACHED, own + 1, true },
+	};
+	uint64_t at;
+
+	(void)state;
+	if (!low)
+		LEAVE_OUT("the first slot is not free");
+	other = make_room(0);
+	assert_non_null(other);
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		fill(low, cases[i].low, cases[i].low_pid);
+		fill(other, cases[i].other, cases[i].other_pid);
+		assert_int_equal(pa_target_find_directory(getpid(), &at, &found,
+							  NULL), 0);
+		assert_int_equal(at, cases[i].is_low ? low->self : other->self);
+		assert_int_equal(found.self, at);
+	}
+	munmap((char *)low - PAGE, 3 * PAGE);
+	munmap((char *)other - PAGE, 3 * PAGE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_directories),
 		cmocka_unit_test(test_version),
 		cmocka_unit_test(test_escape),
 		cmocka_unit_test(test_permission),
