@@ -137,7 +137,9 @@ EXPORT int64_t pa_start(uint32_t version, const struct pa_options *given)
 	if (!error)
 		error = pa_threads_init();
 	if (error) {
-		pa_life_reset();
+		/* no more than the claim: a fork may be under way */
+		__atomic_store_n(&pa_life_stage, PA_STAGE_IDLE,
+				 __ATOMIC_RELEASE);
 		return error;
 	}
 	options = copy;
@@ -350,7 +352,7 @@ static bool starting(void)
 		return true;
 	}
 	undo_start();
-	if (asked_to_leave()) {
+	if (asked_to_leave() && !late()) {
 		/* a fork came between: begin again after it */
 		pa_life_left();
 		return false;

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The three handlers of fork().  From the first to the second or third the
- * store lock is held, so that the child's copy of the image is whole, and
- * `busy` is set: other handlers may allocate meanwhile.
+ * The three handlers of fork().  From the first to the second or third `busy`
+ * is counted up: other handlers may allocate meanwhile, or fork themselves.
+ *
+ * The store lock is not held over them: another library's handler may give up
+ * the GIL and wait, and whoever has it then may want the lock; or it is this
+ * very thread that has it, and its signal handler forks.  So the child may
+ * find the image, and all that the lock guards, as a thread that is gone left
+ * it in the middle of a change.  Nothing there uses it before the next attach,
+ * which makes all of it anew (pa_store_start, pa_threads_begin_locked).
  *
  * vfork, posix_spawn and exec do not come here and need nothing.  A raw
  * clone does not come here either: its child sees a foreign pid in the slow
@@ -25,27 +31,20 @@
 int __register_atfork(void (*prepare)(void), void (*parent)(void),
 		      void (*child)(void), void *dso);
 
-static uint8_t busy_before;
-
 static void before_fork(void)
 {
-	uint8_t busy = pa_tls.busy;
-
 	pa_life_send_away();
 	pa_python_fork_begins();
-	pa_tls.busy = 1;
-	pa_store_lock();
-	busy_before = busy;
+	pa_tls.busy++;
+	pa_tls.forks++;
 }
 
 static void after_fork_in_parent(void)
 {
-	uint8_t busy = busy_before;
-
-	pa_store_unlock();
+	pa_tls.forks--;
 	pa_python_fork_ended();
 	pa_life_call_back();
-	pa_tls.busy = busy;
+	pa_tls.busy--;
 }
 
 static void stamp_child(struct pa_directory *d)
@@ -64,8 +63,7 @@ static void stamp_child(struct pa_directory *d)
 
 static void after_fork_in_child(void)
 {
-	uint8_t busy = busy_before;
-
+	pa_tls.forks--;
 	/* first what others see: it still names the parent's socket */
 	if (pa_store_directory())
 		stamp_child(pa_store_directory());
@@ -74,7 +72,7 @@ static void after_fork_in_child(void)
 	pa_hooks_remove();
 	pa_threads_forget_locked();
 	pa_server_in_child();
-	pa_tls.busy = busy;
+	pa_tls.busy--;
 }
 
 int pa_fork_init(void)

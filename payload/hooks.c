@@ -382,6 +382,24 @@ enum pa_image_hooks pa_hooks_state(void)
 
 /* ---- taking out ---- */
 
+/* Is the top one of those that were below us?  Then no hook of ours is. */
+static bool known_below(int domain)
+{
+	struct pa_allocator top, a;
+
+	pa_python_api.get_allocator(domain, &top);
+	for (unsigned i = 0; i < saved_count[domain]; i++) {
+		a = saved[domain][i];
+		for (int k = 0; k < CHAIN_MAX; k++) {
+			if (memcmp(&a, &top, sizeof a) == 0)
+				return true;
+			if (!a.ctx || !pa_safe_read(a.ctx, &a, sizeof a))
+				break;
+		}
+	}
+	return false;
+}
+
 enum pa_image_hooks pa_hooks_remove(void)
 {
 	enum pa_image_hooks state = PA_HOOKS_OFF;
@@ -393,11 +411,12 @@ enum pa_image_hooks pa_hooks_remove(void)
 			pa_python_api.set_allocator(d, (struct pa_allocator *)
 						    pa_hooks[d].saved);
 			in_chain[d] = false;
-		} else if (reached_by_ctx(d, is_ours)) {
+		} else if (reached_by_ctx(d, is_ours) || !known_below(d)) {
+			/* or below a wrapper that cannot be read: the next
+			 * install finds out by a call, for which this thread
+			 * lacks the GIL */
 			state = PA_HOOKS_PASS_THROUGH;
 		}
-		/* else dropped, or below a wrapper that cannot be read: the
-		 * next install finds out by a call */
 	}
 	pa_store_lock();
 	__atomic_store_n(&pa_hooks_active, 0, __ATOMIC_RELEASE);

@@ -35,7 +35,8 @@ void pa_hooks_confirm(void);
 /*
  * Stop sampling and restore the allocators that we are still on top of.
  * No GIL.  PA_HOOKS_OFF, or PA_HOOKS_PASS_THROUGH where somebody is above
- * us: there the hooks only forward, for good or until the next install.
+ * us, or may be: there the hooks only forward, for good or until the next
+ * install.
  */
 enum pa_image_hooks pa_hooks_remove(void);
 

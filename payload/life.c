@@ -209,6 +209,13 @@ static int come_back(void *unused)
 	return 0;
 }
 
+/* A fork of the interpreter's own is followed by bytecode; one in C that let
+ * the GIL go is counted by nobody, and may be followed by none for hours. */
+static bool runs_pending_calls_soon(void)
+{
+	return pa_python_api.add_pending_call && pa_python_has_gil();
+}
+
 void pa_life_call_back(void)
 {
 	__atomic_store_n(&pa_life_leave, 0, __ATOMIC_SEQ_CST);
@@ -219,10 +226,10 @@ void pa_life_call_back(void)
 	 * are more anyway, the queue is left alone: at the end of the process
 	 * 3.8 complains of it, and the main thread, which alone runs it, may
 	 * sleep for hours. */
-	if (!pa_python_fork_counts_threads() || pa_process_threads() > 1)
+	if (!pa_python_fork_counts_threads() || pa_process_threads() > 1
+	    || !runs_pending_calls_soon()
+	    || pa_python_api.add_pending_call(come_back, NULL) != 0)
 		come_back(NULL);
-	else if (pa_python_api.add_pending_call)
-		pa_python_api.add_pending_call(come_back, NULL);
 }
 
 void pa_life_bring_back(void)
@@ -241,4 +248,5 @@ void pa_life_reset(void)
 	pa_life_leave = 0;
 	last_tid = 0;
 	pa_python_gil_in_child();
+	pa_python_forks_left(pa_tls.forks);
 }

@@ -64,6 +64,8 @@ void pa_python_gil_release(void);
  */
 void *pa_python_gil_lend(void);
 void pa_python_gil_return(void *lent);
+/* Does the caller hold the GIL?  False where that is not known yet. */
+bool pa_python_has_gil(void);
 /*
  * Around what the child of a fork must not find half made: our thread on the
  * interpreter's list of threads, whose lock the child could not get, or a
@@ -82,8 +84,10 @@ void pa_python_fork_ended(void);
 /* Does a fork warn where there is more than one thread?  (True also where the
  * version is not known yet.) */
 bool pa_python_fork_counts_threads(void);
-/* In a fork child: nobody waits. */
+/* In a fork child: nobody waits, nobody else forks.  The one thread may be amid
+ * so many forks still, if a handler of theirs made this one. */
 void pa_python_gil_in_child(void);
+void pa_python_forks_left(int forks);
 
 /*
  * Compare our walk of the other threads' frames with the public API.  Needs

@@ -5,11 +5,12 @@
  * python_take.c acts on it.
  */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE	/* process_vm_readv */
+#define _GNU_SOURCE	/* process_vm_readv, pipe2 */
 #endif
 #include "payload/python.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -30,7 +31,8 @@ static bool read_through_pipe(const void *address, void *out, size_t size)
 	bool good = false;
 	int ends[2];
 
-	if (pipe(ends) != 0)
+	/* another thread may exec meanwhile */
+	if (pipe2(ends, O_CLOEXEC) != 0)
 		return false;
 	if (write(ends[1], address, size) == (ssize_t)size)
 		good = read(ends[0], out, size) == (ssize_t)size;

@@ -193,9 +193,10 @@ void pa_python_gil_release(void)
 
 /* ---- the thread that forks ---- */
 
-static bool has_gil(void)
+bool pa_python_has_gil(void)
 {
-	const char *current = pa_python_calls.thread_unchecked();
+	const char *current = pa_python_calls.thread_unchecked
+		? pa_python_calls.thread_unchecked() : NULL;
 	uint64_t owner;
 
 	return current && pa_safe_read(current + pa_layout.thread_id, &owner,
@@ -210,7 +211,7 @@ bool pa_python_fork_counts_threads(void)
 
 void *pa_python_gil_lend(void)
 {
-	return __atomic_load_n(&entering, __ATOMIC_SEQ_CST) && has_gil()
+	return __atomic_load_n(&entering, __ATOMIC_SEQ_CST) && pa_python_has_gil()
 		? pa_python_calls.thread_save() : NULL;
 }
 

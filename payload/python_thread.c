@@ -117,6 +117,11 @@ void pa_python_fork_ended(void)
 	pa_futex_wake(&forking);
 }
 
+void pa_python_forks_left(int forks)
+{
+	forking = forks;
+}
+
 void pa_own_state_in_child(void)
 {
 	making = 0;

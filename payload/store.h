@@ -55,7 +55,8 @@ void pa_store_seal_identity(void);
 
 void pa_store_lock(void);
 void pa_store_unlock(void);
-/* In a fork child: whoever held the lock is gone; make it free. */
+/* In a fork child: whoever held the lock is gone, or is the caller, whose
+ * pa_store_unlock does nothing then; make it free. */
 void pa_store_lock_reset(void);
 
 /* ---- live samples ---- */

@@ -67,6 +67,7 @@ struct pa_store {
 	char *arena;		/* the largest mapping so far */
 	size_t arena_bytes;
 	bool running;
+	bool soiled;		/* the arena may hold more than zeros */
 	unsigned active;	/* set in use, 0 or 1 */
 	uint64_t generation;	/* of the set in use; never goes back */
 	uint64_t first_generation;	/* of this start */

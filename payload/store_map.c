@@ -271,8 +271,9 @@ static int need_arena(uint64_t memory_max)
 	p = map_arena(bytes);
 	if (!p)
 		return PA_E_NO_MEMORY_LEFT;
-	pa_store.arena = p;
-	pa_store.arena_bytes = bytes;
+	/* in this order: a fork may come between */
+	__atomic_store_n(&pa_store.arena, p, __ATOMIC_RELEASE);
+	__atomic_store_n(&pa_store.arena_bytes, bytes, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -327,13 +328,14 @@ int pa_store_start(uint64_t memory_max)
 	if (error)
 		return error;
 	pa_store_lock();
+	__atomic_store_n(&pa_store.soiled, true, __ATOMIC_RELEASE);
 	clear_counters(d);
 	pa_store_lay_out(&pa_store, memory_max, pa_store.arena);
 	for (unsigned i = PA_AREA_PRIVATE; i < PA_AREA_SNAPSHOT; i++)
 		pa_store_open(i, pa_store.area[i].bytes);
 	pa_store.generation++;
 	pa_store.first_generation = pa_store.generation;
-	pa_store.last_id = 0;
+	pa_store.last_id = pa_store.compared_ns = 0;
 	pa_store.removed = pa_store.rebuild_at = pa_store.rebuild_pause = 0;
 	pa_stacks_select(0);
 	pa_live_reset();
@@ -349,19 +351,19 @@ int pa_store_start(uint64_t memory_max)
 
 void pa_store_stop(void)
 {
-	bool ran;
-
 	if (!pa_store.directory)
 		return;
 	pa_store_lock();
-	ran = pa_store.running;
 	pa_store.running = false;
 	pa_set_withdraw(0);
 	pa_set_withdraw(1);
 	clear_bitmap();
 	pa_store_unlock();
-	if (ran)
+	/* whether it ran does not tell: this may be the child of a fork that
+	 * came amid a start or a stop */
+	if (pa_store.soiled)
 		empty_arena();
+	__atomic_store_n(&pa_store.soiled, false, __ATOMIC_RELEASE);
 }
 
 void *pa_store_code_cache(size_t *bytes)

@@ -92,6 +92,16 @@ static void draw_locked(struct pa_thread *record)
 
 /* ---- registering and its end ---- */
 
+/* NULL also if it was given up: a signal handler may have forked while this
+ * thread was here, and this is the child. */
+static struct pa_thread *own_record_locked(void)
+{
+	struct pa_thread *record = pa_tls.record;
+
+	return record && record < pool.records + pool.used
+		&& record->tls == &pa_tls ? record : NULL;
+}
+
 static void release_locked(struct pa_thread *record)
 {
 	record->tls = NULL;
@@ -103,7 +113,7 @@ static void release_locked(struct pa_thread *record)
  * call, and nobody reads its TLS. */
 static void thread_ends(void *value)
 {
-	struct pa_thread *record = pa_tls.record;
+	struct pa_thread *record;
 
 	(void)value;
 	/* in a copy of the process that no handler ran in the lock may be held
@@ -114,6 +124,7 @@ static void thread_ends(void *value)
 	}
 	pa_tls.busy++;
 	pa_store_lock();
+	record = own_record_locked();
 	if (record) {
 		pool.charged += record->charged
 			+ (uint64_t)(record->draw - true_left(record));
@@ -234,7 +245,7 @@ static bool charge_loose_locked(struct pa_tls *tls, uint64_t size,
 bool pa_threads_charge_locked(uint64_t size, uint64_t *rate)
 {
 	struct pa_tls *tls = &pa_tls;
-	struct pa_thread *record = tls->record;
+	struct pa_thread *record = own_record_locked();
 	int64_t left;
 
 	if (tls->ending)
@@ -263,7 +274,7 @@ bool pa_threads_charge_locked(uint64_t size, uint64_t *rate)
 
 uint32_t pa_threads_luck_locked(void)
 {
-	struct pa_thread *record = pa_tls.record;
+	struct pa_thread *record = own_record_locked();
 
 	return (uint32_t)(pa_random_next(record ? &record->random
 					 : &pool.random) >> 32);
@@ -368,9 +379,8 @@ void pa_threads_totals_locked(struct pa_totals *totals)
 
 void pa_threads_forget_locked(void)
 {
-	for (unsigned i = 0; i < pool.used; i++)
-		if (pool.records[i].tls)
-			release_locked(&pool.records[i]);
+	pool.free = NULL;
+	pool.used = 0;
 	pa_tls.record = NULL;
 	pa_tls.left = 0;
 }

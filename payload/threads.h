@@ -32,7 +32,8 @@ struct pa_tls {
 	int64_t left;
 	uint64_t calls;
 	struct pa_thread *record;
-	uint8_t busy;		/* in our slow path: pass everything through */
+	uint8_t busy;		/* in our slow path, or between the handlers of
+				 * a fork: pass everything through */
 	uint8_t nested;		/* below a MEM or OBJ call that was charged */
 	uint8_t via;		/* the domain that hands this call on to RAW */
 	uint8_t ending;		/* its key destructor ran */
@@ -41,6 +42,7 @@ struct pa_tls {
 	uint8_t loose;		/* lives without a record */
 	uint8_t maker;		/* see pa_life_makers() */
 	uint16_t loose_attach;
+	uint8_t forks;		/* between the handlers of so many forks */
 	/* of a thread without a record; loose_attach too */
 	int64_t loose_draw;
 	uint64_t loose_rate;
@@ -99,7 +101,8 @@ struct pa_totals {
 };
 void pa_threads_totals_locked(struct pa_totals *totals);
 
-/* In a fork child: no thread but the caller is left. */
+/* In a fork child: no thread but the caller is left.  The records are given up
+ * as they are, somebody may have been changing them. */
 void pa_threads_forget_locked(void);
 
 #endif /* PA_PAYLOAD_THREADS_H */

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Every way to end, attached: status and output as without us."""
+import tempfile
+
 from blocked import ending, unattended
+from forks import library
 from process import require, require_equal
 
 ENDINGS = ("return", "exit", "_exit", "raise", "term", "int", "kill", "abort",
@@ -36,6 +39,20 @@ def detached_then_ends(context):
                       "status, output, complaint of %r" % how)
 
 
+def detached_below_a_wrapper(context):
+    """Of hooks that nobody can see in the chain it is not said that they are
+    gone: the wrapper that hides them calls them still."""
+    tool = context.tool
+    with tempfile.TemporaryDirectory(dir=context.row.inside("/tmp")) as directory, \
+            context.target("wrapping.py", library(context, directory, "wrapping")) as target:
+        tool.attach(target, "--rate", "64KiB")
+        require_equal(target.ask("wrap"), 0, "error of the wrapper")
+        require_equal(tool.detach(target)["hooks"], "pass-through", "hooks below a wrapper")
+        require_equal(target.ask("unwrap"), 0, "error of the wrapper")
+        tool.attach(target, "--rate", "64KiB")
+        require_equal(tool.detach(target)["hooks"], "off", "hooks on top")
+
+
 def dead_target_is_reported(context):
     """After its end every verb says so, and list forgets it."""
     tool = context.tool
@@ -49,4 +66,4 @@ def dead_target_is_reported(context):
                 "a dead process is listed")
 
 
-CASES = [ends_as_without_us, detached_then_ends, dead_target_is_reported]
+CASES = [ends_as_without_us, detached_then_ends, detached_below_a_wrapper, dead_target_is_reported]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A fork gives an unhooked, working child, and the parent samples on."""
+import contextlib
 import os
 import shutil
 import subprocess
@@ -88,20 +89,34 @@ def library(context, directory, name):
     return path[len(context.row.root):]
 
 
+@contextlib.contextmanager
+def preloaded(context, name):
+    """The target with that program of targets/ preloaded."""
+    with tempfile.TemporaryDirectory(dir=context.row.inside("/tmp")) as directory, \
+            context.target("forking.py", user=["env", "LD_PRELOAD=" + library(
+                context, directory, name)]) as target:
+        yield target
+
+
 def fork_amid_our_locks(context):
     """Our thread holds the interpreter's own locks a thousand times longer
     than it does, and every fork waits for it: no child is without one."""
     if context.row.minor >= 12:
         context.skip("the interpreter itself takes that lock over a fork")
     tool = context.tool
-    with tempfile.TemporaryDirectory(dir=context.row.inside("/tmp")) as directory, \
-            context.target("forking.py", user=["env", "LD_PRELOAD=" + library(
-                context, directory, "slow_post")]) as target:
+    with preloaded(context, "slow_post") as target:
         target.send("storm", 2, 0)
         for _ in range(20):
             tool.attach(target, "--timeout", "20s", "--rate", "64KiB")
             tool.detach(target)
         context.note("%d forks" % target.answer(60)[0])
+
+
+def require_kept(report, target, line):
+    """Of `keep` 1000 1000; at its line the list grows too."""
+    row = [r for r in report["rows"] if (r["file"], r["line"]) == (target.file, line)][0]
+    require(1000 <= row["objects"]["estimate"] <= 1002 and row["bytes"]["estimate"] >= 1e6,
+            "1000 blocks of 1000 bytes", row)
 
 
 def children_of(pid):
@@ -122,9 +137,7 @@ def child_beside_the_lock(context):
     """A child that came by no handler of ours, while our thread had the lock
     of the socket's directory, does not keep it."""
     tool = context.tool
-    with tempfile.TemporaryDirectory(dir=context.row.inside("/tmp")) as directory, \
-            context.target("forking.py", user=["env", "LD_PRELOAD=" + library(
-                context, directory, "fork_at_lock")]) as target:
+    with preloaded(context, "fork_at_lock") as target:
         path = tool.attach(target)["socket"]
         if path.startswith("@"):
             context.skip("the socket has no file here")
@@ -160,6 +173,98 @@ def fork_beside_a_sleeper(context):
             target.ask("fork_from_a_thread")
             require_equal(target.answer(60), 7 << 8, "status of the child")
             require_equal(tool.status(target)["hooks"], "on", "hooks after the fork")
+
+
+def fork_without_the_gil(context):
+    """The only thread forks in C, with the GIL let go, and stays there: no
+    bytecode follows that could bring our thread back."""
+    tool = context.tool
+    with preloaded(context, "forker") as target:
+        tool.attach(target, "--rate", "1GiB")
+        for _ in range(3):
+            target.send("fork_in_c")
+            require_equal(target.answer(60), 7 << 8, "status of the child")
+            require_equal(tool.status(target)["hooks"], "on", "hooks after the fork")
+            target.process.stdin.write(b"\n")
+            target.process.stdin.flush()
+            require_equal(target.answer(60), 1, "bytes that it read")
+
+
+def fork_amid_a_late_start(context):
+    """Our thread comes to run after the deadline, and a fork asks it to leave:
+    the start has failed, and the next one works."""
+    tool = context.tool
+    with preloaded(context, "forker") as target:
+        target.ask("hold_up_start")
+        tool.refused("timeout", "attach", target.pid, *tool.attach_options(), "--timeout", "1s")
+        require_equal(target.ask("fork_amid_start"), 7 << 8, "status of the child")
+        tool.attach(target, "--rate", "64KiB")
+        tool.still_served(target)
+
+
+def fork_that_waits_for_others(context):
+    """A handler of fork that is older than ours, so that it runs after ours,
+    waits with the GIL given up until another thread has taken samples."""
+    tool = context.tool
+    with context.target("forking.py") as target:
+        target.ask("hold_up_forks")
+        tool.attach(target, "--rate", "1")
+        before = tool.status(target)["samples"]["taken"]
+        children_are_clean(context, target, 10)
+        status = tool.status(target)
+        require_equal(status["hooks"], "on", "hooks in status")
+        require(status["samples"]["taken"] >= before + 2000, "samples amid forks", status)
+
+
+def fork_amid_a_fork(context):
+    """An older handler forks itself: afterwards all is as it was."""
+    tool = context.tool
+    with context.target("forking.py") as target:
+        tool.attach(target, "--rate", "4KiB")
+        got = target.ask("fork_amid_a_fork")
+        if got is None:
+            context.skip("this C library does not fork in a handler of fork")
+        require_equal(got, [7 << 8] * 2, "status of the children")
+        before = tool.status(target)["samples"]["taken"]
+        target.ask("keep", 2000, 1000)
+        require(tool.status(target)["samples"]["taken"] > before + 300, "no samples any more")
+        tool.detach(target)
+        tool.attach(target)
+
+
+def fork_in_a_signal_handler(context):
+    """In a thread that is taking a sample: both go on with it."""
+    tool = context.tool
+    with preloaded(context, "forker") as target:
+        tool.attach(target, "--rate", "1")
+        require_equal(target.ask("fork_in_handler", 5), [7 << 8] * 5, "status of the children")
+        require_equal(tool.status(target)["hooks"], "on", "hooks in status")
+        line = target.ask("keep", 1000, 1000)
+        require_kept(tool.report(target), target, line)
+
+
+def children_amid_samples(context):
+    """Eight threads change the table all the time: whatever a child's copy of
+    it is, the child works, and an attach to it begins anew."""
+    tool = context.tool
+    with preloaded(context, "forker") as target:
+        tool.attach(target, "--rate", "1")
+        target.ask("churn", 8)
+        children_are_clean(context, target, 50)
+        require_equal(tool.status(target)["hooks"], "on", "hooks in status")
+        for _ in range(5):
+            child = target.ask("child_that_serves")
+            try:
+                # its handlers of fork are through
+                require_equal(target.ask("ask_child", "len", "abc"), 3, "answer of the child")
+                tool.good("attach", child, *tool.attach_options(), "--rate", "1")
+                line = target.ask("ask_child", "keep", 1000, 1000)
+                require_kept(tool.report(child), target, line)
+                require_equal(tool.good("detach", child)["hooks"], "off", "hooks of the child")
+            finally:
+                require_equal(target.ask("end_child", child), 15, "status of the child")
+        target.ask("churn", 0)
+        require_equal(tool.status(target)["hooks"], "on", "hooks in status")
 
 
 def other_ways_to_a_child(context):
@@ -206,5 +311,7 @@ def exec_ends_it(context):
 
 
 CASES = [fifty_forks, fork_warns_of_nothing, attach_amid_forks, fork_amid_our_locks,
-         child_beside_the_lock, requests_between_forks, fork_beside_a_sleeper, other_ways_to_a_child,
+         child_beside_the_lock, requests_between_forks, fork_beside_a_sleeper, fork_without_the_gil,
+         fork_amid_a_late_start, fork_that_waits_for_others, fork_amid_a_fork,
+         fork_in_a_signal_handler, children_amid_samples, other_ways_to_a_child,
          attach_to_a_child, exec_ends_it]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Forks on demand; each child reports what it is before it ends."""
+import ctypes
 import json
 import os
 import subprocess
@@ -185,12 +186,150 @@ def child_that_stays():
     return pid
 
 
+PIPES = []
+
+
+def child_that_serves():
+    """A child that obeys ask_child(); its pid."""
+    to_child, from_child = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        requests = os.fdopen(to_child[0], "r")
+        while True:
+            name, *arguments = json.loads(requests.readline())
+            answer = {"keep": keep, "len": len}[name](*arguments)
+            os.write(from_child[1], json.dumps(answer).encode() + b"\n")
+    os.close(to_child[0])
+    os.close(from_child[1])
+    PIPES[:] = [os.fdopen(to_child[1], "w"), os.fdopen(from_child[0], "r")]
+    return pid
+
+
+def ask_child(*request):
+    print(json.dumps(request), file=PIPES[0], flush=True)
+    return json.loads(PIPES[1].readline())
+
+
 def end_child(pid):
+    del PIPES[:]
     os.kill(pid, 15)
     return os.waitpid(pid, 0)[1]
+
+
+# ---- handlers of fork that are older than the sampler's ----
+
+WISH, GRANTED = threading.Event(), threading.Event()
+
+
+def allocate_on_wish():
+    while True:
+        WISH.wait()
+        WISH.clear()
+        KEPT[:] = [bytes(1000) for _ in range(200)]
+        GRANTED.set()
+
+
+@ctypes.CFUNCTYPE(None)
+def wait_for_allocations():
+    GRANTED.clear()
+    WISH.set()
+    GRANTED.wait()
+
+
+def hold_up_forks():
+    """From now on a fork waits until another thread has allocated."""
+    threading.Thread(target=allocate_on_wish, daemon=True).start()
+    register = ctypes.CDLL(None).__getattr__("__register_atfork")
+    register(wait_for_allocations, None, None, None)
+    return True
+
+
+NESTED = []
+
+
+@ctypes.CFUNCTYPE(None)
+def fork_once_more():
+    if not NESTED:
+        NESTED.append(None)
+        pid = ctypes.CDLL(None).fork()
+        if pid == 0:
+            os._exit(7)
+        NESTED[0] = os.waitpid(pid, 0)[1]
+
+
+def fork_amid_a_fork():
+    """By an older handler: what the inner child gave, and the outer one.
+    None: this C library's fork cannot be called there."""
+    if list(map(int, os.confstr("CS_GNU_LIBC_VERSION").split()[1].split("."))) < [2, 36]:
+        return None
+    ctypes.CDLL(None).__getattr__("__register_atfork")(fork_once_more, None, None, None)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(7)
+    return [NESTED[0], os.waitpid(pid, 0)[1]]
+
+
+# ---- C code of ours ----
+
+CHURNING = []
+
+
+def library():
+    return ctypes.CDLL(os.environ["LD_PRELOAD"])
+
+
+def churn(count):
+    """So many threads that allocate in C all the time; 0: no more."""
+    c = library()
+    c.stop_churning(0 if count else 1)
+    for thread in CHURNING:
+        thread.join()
+    CHURNING[:] = [threading.Thread(target=c.churn, args=(
+        ctypes.pythonapi.PyMem_RawMalloc, ctypes.pythonapi.PyMem_RawFree)) for _ in range(count)]
+    for thread in CHURNING:
+        thread.start()
+    return True
+
+
+def fork_in_c():
+    """Answers from C, where it then reads one byte."""
+    return library().fork_then_read()
+
+
+def hold_up_start():
+    """The sampler's thread does not begin before fork_amid_start()."""
+    library().start_shall(1)
+    return True
+
+
+def fork_amid_start():
+    """Fork, with that thread going on when it is asked to leave; the status."""
+    library().start_shall(2)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(7)
+    library().start_shall(0)
+    return os.waitpid(pid, 0)[1]
+
+
+def fork_in_handler(times):
+    """By a signal that arrives in the middle of a sample: what children gave."""
+    c = library()
+    got = []
+    for _ in range(times):
+        c.arm()
+        while c.forked() < 0:
+            KEPT.append(bytes(1000))
+        if c.forked() == 0:
+            os._exit(7 if talk.check_work() > 0 else 1)
+        got.append(os.waitpid(c.forked(), 0)[1])
+    return got
 
 
 talk.serve(fork=fork, storm=storm, fork_with_a_thread=fork_with_a_thread,
            fork_from_a_thread=fork_from_a_thread, spawn=spawn,
            pool=pool, execute=execute, keep=keep, child_that_stays=child_that_stays,
-           end_child=end_child)
+           end_child=end_child, hold_up_forks=hold_up_forks, churn=churn, fork_in_c=fork_in_c,
+           fork_in_handler=fork_in_handler, hold_up_start=hold_up_start,
+           fork_amid_start=fork_amid_start, fork_amid_a_fork=fork_amid_a_fork,
+           child_that_serves=child_that_serves, ask_child=ask_child)

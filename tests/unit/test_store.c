@@ -5,7 +5,9 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -95,6 +97,103 @@ static void lock_is_free_in_a_fork_child(void **state)
 	pa_store_lock();
 	assert_int_equal(in_child(lock_anew), 42);
 	pa_store_unlock();
+}
+
+/* ---- a signal handler that forked amid a change ---- */
+
+static bool has_lock, gave_back;
+
+/* Keeps the lock until the first thread waits for it. */
+static void *hold_until_wanted(void *unused)
+{
+	char name[64], text[64];
+	long call = -1;
+
+	pa_store_lock();
+	__atomic_store_n(&has_lock, true, __ATOMIC_RELEASE);
+	snprintf(name, sizeof(name), "/proc/self/task/%d/syscall", getpid());
+	while (call != SYS_futex) {
+		FILE *f = fopen(name, "r");
+
+		call = fgets(text, sizeof(text), f) ? atol(text) : -1;
+		fclose(f);
+	}
+	gave_back = true;
+	pa_store_unlock();
+	return unused;
+}
+
+/* The child's only thread gives back what the reset took from it, while
+ * another one has the lock. */
+static int give_back_late(void)
+{
+	pthread_t thread;
+	bool good;
+
+	pa_store_lock_reset();
+	if (pthread_create(&thread, NULL, hold_until_wanted, NULL) != 0)
+		return 1;
+	while (!__atomic_load_n(&has_lock, __ATOMIC_ACQUIRE))
+		sched_yield();
+	pa_store_unlock();
+	pa_store_lock();
+	good = gave_back;
+	pa_store_unlock();
+	pthread_join(thread, NULL);
+	return good ? 42 : 2;
+}
+
+static void lock_of_another_is_not_given_back(void **state)
+{
+	(void)state;
+	pa_store_lock();
+	assert_int_equal(in_child(give_back_late), 42);
+	pa_store_unlock();
+}
+
+static bool holds_zeros(enum pa_area_id id)
+{
+	const struct pa_area *a = &pa_store.area[id];
+
+	for (size_t i = 0; i < a->bytes; i++)
+		if (a->base[i])
+			return false;
+	return true;
+}
+
+/* As a fork amid a start finds it: tables with something in them, but not
+ * running; what was under way is. */
+static int start_again(void)
+{
+	struct pa_sample s;
+
+	pa_store.running = false;
+	pa_store.copying = pa_store.thinning = true;
+	pa_store.live_free = pa_store.thin_cursor = 77;
+	pa_store_lock_reset();
+	start_store(PA_MEMORY_MIN, 1);
+	if (!holds_zeros(PA_AREA_LIVE_INDEX) || !holds_zeros(PA_AREA_LIVE)
+	    || !holds_zeros(PA_AREA_NODE_INDEX) || pa_store.copying)
+		return 1;
+	s = make_sample(0x1000, 10, make_stack(1, 3));
+	return pa_store_insert_locked(&s)
+		&& pa_store_directory()->samples_live == 1 ? 42 : 2;
+}
+
+static void start_after_a_torn_one_is_clean(void **state)
+{
+	struct pa_sample s;
+
+	(void)state;
+	start_store(PA_MEMORY_MIN, 1);
+	for (unsigned i = 1; i < 100; i++) {
+		s = make_sample(i * 0x1000, 10, make_stack(i, 3));
+		assert_true(pa_store_insert_locked(&s));
+	}
+	pa_store_lock();
+	assert_int_equal(in_child(start_again), 42);
+	pa_store_unlock();
+	pa_store_stop();
 }
 
 /* ---- mappings ---- */
@@ -374,6 +473,8 @@ int main(void)
 		cmocka_unit_test(directory_lies_anywhere_if_slots_are_taken),
 		cmocka_unit_test(lock_excludes),
 		cmocka_unit_test(lock_is_free_in_a_fork_child),
+		cmocka_unit_test(lock_of_another_is_not_given_back),
+		cmocka_unit_test(start_after_a_torn_one_is_clean),
 		cmocka_unit_test(sizes_fit_every_limit),
 		cmocka_unit_test(rivals_are_told_apart),
 		cmocka_unit_test(cycles_leave_no_mapping),
