@@ -15,8 +15,11 @@ from process import descriptors, read_proc, require, require_equal, wait_until
 class Raw:
     """A client that behaves as badly as the test wants."""
 
-    def __init__(self, context, path):
+    def __init__(self, context, path, name=None):
+        """name: by which the other end can tell this client from others."""
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        if name:
+            self.socket.bind(name)
         self.socket.settimeout(30)
         if path.startswith("@"):
             path = "\0" + path[1:]

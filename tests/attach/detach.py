@@ -8,7 +8,7 @@ import types
 
 from clients import Raw
 from directory import ATTACHED, STARTING, Directory
-from process import (descriptors, mappings, our_threads, require,
+from process import (Failure, descriptors, mappings, our_threads, require,
                      require_equal, rss, wait_until)
 
 DETACHED = 3	# PA_STATE_DETACHED
@@ -137,6 +137,20 @@ def shared_socket(context, pid, fd):
     return socket.socket(fileno=got)
 
 
+def end_of(context, pid, name):
+    """The socket of a process whose peer has that name: not just a new one,
+    for somebody's `list` may come, and numbers are used again."""
+    for fd, what in descriptors(pid).items():
+        if what != "socket":
+            continue
+        its_end = shared_socket(context, pid, fd)
+        with contextlib.suppress(OSError):
+            if its_end.getpeername() == name:
+                return its_end
+        its_end.close()
+    raise Failure("no client %r in process %d" % (name, pid))
+
+
 def attach_while_it_leaves(context):
     """Who asked for the detach does not take the answer, so that our thread
     stays a while: an attach waits for its end."""
@@ -144,12 +158,11 @@ def attach_while_it_leaves(context):
     with context.target("maker.py") as target:
         path = tool.attach(target)["socket"]
         directory = Directory(target)
-        before = descriptors(target.pid)
-        client = Raw(context, path)
+        name = b"\0pa-test-%d" % target.pid
+        client = Raw(context, path, name)
         client.send(b"STATUS\n")
         client.line()
-        (fd,) = set(descriptors(target.pid)) - set(before)
-        with contextlib.closing(shared_socket(context, target.pid, fd)) as its_end:
+        with contextlib.closing(end_of(context, target.pid, name)) as its_end:
             with contextlib.suppress(BlockingIOError):
                 while True:
                     its_end.send(bytes(4096), socket.MSG_DONTWAIT)

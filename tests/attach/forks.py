@@ -196,7 +196,7 @@ def fork_amid_a_late_start(context):
     tool = context.tool
     with preloaded(context, "forker") as target:
         target.ask("hold_up_start")
-        tool.refused("timeout", "attach", target.pid, *tool.attach_options(), "--timeout", "1s")
+        tool.refused("timeout", "attach", target.pid, *tool.attach_options(), "--timeout", "3s")
         require_equal(target.ask("fork_amid_start"), 7 << 8, "status of the child")
         tool.attach(target, "--rate", "64KiB")
         tool.still_served(target)
