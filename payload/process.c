@@ -87,7 +87,11 @@ uint64_t pa_process_threads(void)
 
 bool pa_process_alone(void)
 {
-	return pa_process_threads() <= 2;
+	uint64_t threads = pa_process_threads();
+
+	/* 0: /proc is not to be read; then nothing is done that is right
+	 * beside one thread only */
+	return threads && threads <= 2;
 }
 
 uint32_t pa_process_coredump_filter(void)

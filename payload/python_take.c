@@ -209,9 +209,17 @@ bool pa_python_fork_counts_threads(void)
 	return !pa_layout.version || pa_layout.fork_counts_threads;
 }
 
+/* 3.13+ hold the lock of the list of threads over a fork: a third thread could
+ * take the GIL, and wait for that lock with it. */
+static bool may_lend(void)
+{
+	return !pa_layout.fork_locks_threads || pa_process_threads() == 2;
+}
+
 void *pa_python_gil_lend(void)
 {
-	return __atomic_load_n(&entering, __ATOMIC_SEQ_CST) && pa_python_has_gil()
+	return __atomic_load_n(&entering, __ATOMIC_SEQ_CST)
+		&& pa_python_has_gil() && may_lend()
 		? pa_python_calls.thread_save() : NULL;
 }
 
