@@ -8,8 +8,10 @@
 #endif
 #include <pthread.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
+#include "payload/process.h"
 #include "payload/python.h"
 #include "payload/sys.h"
 
@@ -117,21 +119,78 @@ API void pt_spin(unsigned ms)
 		;
 }
 
+/* ---- the GIL, lent as the handler of a fork does ---- */
+
+static struct {
+	pthread_t thread;
+	int end;
+} bystander;
+
+static void *stand_by(void *unused)
+{
+	(void)unused;
+	while (!__atomic_load_n(&bystander.end, __ATOMIC_ACQUIRE))
+		pause_ms(1);
+	return NULL;
+}
+
+/* A third thread, which pt_lend ends. */
+API int pt_bystander_start(void)
+{
+	bystander.end = 0;
+	return pthread_create(&bystander.thread, NULL, stand_by, NULL);
+}
+
+static void end_bystander(void)
+{
+	__atomic_store_n(&bystander.end, 1, __ATOMIC_RELEASE);
+	pthread_join(bystander.thread, NULL);
+	while (pa_process_threads() > 2)	/* joined a little early */
+		;
+}
+
+/* No descriptor may be made: /proc cannot be read. */
+static void *lend_blindly(void)
+{
+	struct rlimit limit, none;
+	void *lent;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	none = limit;
+	none.rlim_cur = 0;
+	setrlimit(RLIMIT_NOFILE, &none);
+	lent = pa_python_gil_lend();
+	setrlimit(RLIMIT_NOFILE, &limit);
+	return lent;
+}
+
 /*
- * As the handler of a fork does, with the GIL: cancel the taking and lend it
- * the GIL if it waits for that.  True: it did, and is done within 20 s.
+ * With the GIL: cancel the taking and lend it the GIL if it waits for that,
+ * beside the third thread or without it.  0: it did not wait, or was not done
+ * within 20 s; 1: lent without; 2: beside; 3: beside, where /proc could not be
+ * read.
  */
 API int pt_lend(void)
 {
 	uint64_t end = now() + 20000000000ull;
+	int when = 3;
 	void *lent;
 
 	__atomic_store_n(&taking.cancel, 1, __ATOMIC_SEQ_CST);
-	lent = pa_python_gil_lend();
+	lent = lend_blindly();
+	if (!lent) {
+		when = 2;
+		lent = pa_python_gil_lend();
+	}
+	if (!lent)
+		when = 1;
+	end_bystander();
+	if (!lent)
+		lent = pa_python_gil_lend();
 	while (lent && !pt_gil_done() && now() < end)
 		pause_ms(1);
 	pa_python_gil_return(lent);
-	return lent && pt_gil_done();
+	return lent && pt_gil_done() ? when : 0;
 }
 
 /* ---- forks amid the taking ---- */
