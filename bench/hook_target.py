@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: MIT
 """The process of bench/hooks: times allocator pairs with and without a hook.
 
-Argument: the library made from hook_cost.c.  Commands: `pair SIZE` answers ns
+Argument: the library that bench/hooks made.  Commands: `pair SIZE` answers ns
 a pair; `pass on|off` installs or removes a pass-through hook.
 """
 import ctypes
 import json
 import sys
+
+
+def pass_through(library, on):
+    api = ctypes.pythonapi
+    if on:
+        return library.wrap(api.PyMem_GetAllocator, api.PyMem_SetAllocator)
+    return library.unwrap(api.PyMem_SetAllocator)
 
 
 def main():
@@ -19,7 +26,7 @@ def main():
         if words[0] == "pair":
             value = library.hook_cost_pair_ns(4000000, int(words[1]))
         elif words[0] == "pass":
-            value = library.hook_cost_pass_through(words[1] == "on")
+            value = pass_through(library, words[1] == "on")
         else:
             break
         print(json.dumps(value), flush=True)

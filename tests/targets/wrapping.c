@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * For wrapping.py: allocators that keep what they wrap where no reader finds
- * it, for their ctx is NULL.
+ * For wrapping.py and bench/hooks: allocators that pass everything through and
+ * keep what they wrap where no reader finds it, for their ctx is NULL.
  */
 #include <stddef.h>
 
