@@ -109,14 +109,16 @@ static bool is_one_memory(const struct pa_census_range *a,
 		(a->kind == PA_RANGE_ANON || a->kind == PA_RANGE_HEAP);
 }
 
-/* Zeros behind the data of a file: where addresses are not random the heap
- * follows, of which a core does not tell the name. */
+/* In a core: the zeros behind the data of the program, which is the lowest
+ * file.  Where addresses are not random the heap follows, and a core does not
+ * tell its name. */
 static bool are_zeros(const struct pa_census_input *input, size_t i)
 {
-	const struct pa_census_range *range = &input->ranges[i];
+	const struct pa_census_range *first = input->ranges, *range = &first[i];
 
-	return i && range[-1].kind == PA_RANGE_FILE &&
-		range[-1].end == range->start;
+	return !input->source.live && i && range[-1].end == range->start &&
+		range[-1].name && first->name &&
+		!strcmp(range[-1].name, first->name);
 }
 
 void pa_census_join_ranges(struct pa_census_input *input)

@@ -242,6 +242,33 @@ static void another_program_is_told(void **state)
 	make_pagemap();
 }
 
+/* A file, the memory behind it, and more that madvise has cut off. */
+static size_t joined(bool live, const char *file)
+{
+	struct pa_census_range ranges[] = {
+		{ .start = 1, .end = 2, .kind = PA_RANGE_FILE, .name = "a" },
+		{ .start = 4, .end = 5, .kind = PA_RANGE_FILE, .name = file },
+		{ .start = 5, .end = 6, .kind = PA_RANGE_ANON },
+		{ .start = 6, .end = 9, .kind = PA_RANGE_ANON },
+	};
+	struct pa_census_input input = { .ranges = ranges };
+
+	input.source.live = live;
+	input.source.n_ranges = 4;
+	pa_census_join_ranges(&input);
+	return input.source.n_ranges;
+}
+
+static void cut_memory_is_joined(void **state)
+{
+	(void)state;
+	assert_int_equal(joined(true, "a"), 3);
+	assert_int_equal(joined(true, "b"), 3);
+	assert_int_equal(joined(false, "b"), 3);
+	/* the heap may follow the zeros of the program */
+	assert_int_equal(joined(false, "a"), 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +276,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_brought_in),
 		cmocka_unit_test(swap_is_told_apart),
 		cmocka_unit_test(another_program_is_told),
+		cmocka_unit_test(cut_memory_is_joined),
 	};
 
 	return cmocka_run_group_tests(tests, make_all, remove_all);
