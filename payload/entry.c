@@ -103,17 +103,33 @@ static void remove_file(const struct pa_options *o)
 		unlink(name);
 }
 
+static bool keep_forks_out(uint64_t limit_ns)
+{
+	return pa_python_fork_shut(pa_clock_ns(CLOCK_MONOTONIC) + limit_ns);
+}
+
+static void let_forks_in(bool kept_out)
+{
+	if (kept_out)
+		pa_python_fork_open();
+}
+
 /* What opens descriptors, out of the way of a fork: its child would keep those
  * that nobody knows of yet. */
 static int map_directory(void)
 {
-	bool shut = pa_python_fork_shut(pa_clock_ns(CLOCK_MONOTONIC)
-					+ FORK_WAIT_SHORT_NS);
+	bool kept_out = keep_forks_out(FORK_WAIT_SHORT_NS);
 	int error = pa_store_map_directory();
 
-	if (shut)
-		pa_python_fork_open();
+	let_forks_in(kept_out);
 	return error;
+}
+
+void pa_entry_start_failed(int error)
+{
+	set_state(PA_STATE_FAILED);
+	answer(error, "no thread could be started");
+	pa_life_ended();
 }
 
 EXPORT int64_t pa_start(uint32_t version, const struct pa_options *given)
@@ -149,9 +165,7 @@ EXPORT int64_t pa_start(uint32_t version, const struct pa_options *given)
 	announce(d);
 	error = pa_life_spawn();
 	if (error) {
-		set_state(PA_STATE_FAILED);
-		answer(error, "no thread could be started");
-		pa_life_ended();
+		pa_entry_start_failed(error);
 		return error;
 	}
 	return (int64_t)(uint64_t)d;
@@ -205,6 +219,37 @@ static void fill_identity(struct pa_directory *d)
 	pa_store_seal_identity();
 }
 
+/*
+ * 3.12+ guard the allocators by a lock, which the child of a fork takes in our
+ * handler, before the interpreter has made its locks anew.  While our thread
+ * serves no fork is under way; while it starts one may be.
+ */
+static int install_hooks(struct pa_text *why)
+{
+	bool kept_out = keep_forks_out(FORK_WAIT_SHORT_NS);
+	int error = pa_hooks_install(options.seed ? options.seed
+				     : pa_random_seed(), why);
+
+	let_forks_in(kept_out);
+	return error;
+}
+
+static void confirm_hooks(void)
+{
+	bool kept_out = keep_forks_out(FORK_WAIT_NS);
+
+	pa_hooks_confirm();
+	let_forks_in(kept_out);
+}
+
+static void remove_hooks(void)
+{
+	bool kept_out = keep_forks_out(FORK_WAIT_NS);
+
+	pa_store_directory()->hooks = pa_hooks_remove();
+	let_forks_in(kept_out);
+}
+
 /* With the GIL: compare stacks, put the hooks in. */
 static int hook(struct pa_text *why)
 {
@@ -223,8 +268,7 @@ static int hook(struct pa_text *why)
 		pa_text_string(why, "the deadline passed before the hooks");
 		return PA_E_TIMEOUT;
 	}
-	error = pa_hooks_install(options.seed ? options.seed
-				 : pa_random_seed(), why);
+	error = install_hooks(why);
 	if (error)
 		return error;
 	if (pa_hooks_free_hooked())
@@ -268,14 +312,12 @@ static int pass_rivals(struct pa_text *why)
 /* Before the hooks: nothing to undo in them if it fails. */
 static int open_server(struct pa_text *why)
 {
-	bool shut = pa_python_fork_shut(pa_clock_ns(CLOCK_MONOTONIC)
-					+ FORK_WAIT_NS);
+	bool kept_out = keep_forks_out(FORK_WAIT_NS);
 	int error;
 
 	fill_identity(pa_store_directory());
 	error = pa_server_open(why);
-	if (shut)
-		pa_python_fork_open();
+	let_forks_in(kept_out);
 	return error;
 }
 
@@ -302,7 +344,7 @@ static int start(struct pa_text *why)
 	error = hook_with_gil(why);
 	if (error)
 		return error;
-	pa_hooks_confirm();
+	confirm_hooks();
 	if (late()) {
 		pa_text_string(why, "the deadline passed");
 		return PA_E_TIMEOUT;
@@ -313,7 +355,7 @@ static int start(struct pa_text *why)
 static void undo_start(void)
 {
 	if (pa_store_directory()->hooks == PA_HOOKS_ON)
-		pa_store_directory()->hooks = pa_hooks_remove();
+		remove_hooks();
 	pa_server_close();
 	pa_store_stop();
 }

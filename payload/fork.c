@@ -31,9 +31,18 @@
 int __register_atfork(void (*prepare)(void), void (*parent)(void),
 		      void (*child)(void), void *dso);
 
+/* What came by a raw clone has a copy of all but of our thread. */
+static bool our_thread_may_be_here(void)
+{
+	struct pa_directory *d = pa_store_directory();
+
+	return d && d->pid == pa_getpid();
+}
+
 static void before_fork(void)
 {
-	pa_life_send_away();
+	if (our_thread_may_be_here())
+		pa_life_send_away();
 	pa_python_fork_begins();
 	pa_tls.busy++;
 	pa_tls.forks++;
@@ -43,16 +52,24 @@ static void after_fork_in_parent(void)
 {
 	pa_tls.forks--;
 	pa_python_fork_ended();
-	pa_life_call_back();
+	if (!pa_tls.forks)	/* else amid the handlers of another one */
+		pa_life_call_back();
 	pa_tls.busy--;
 }
 
 static void stamp_child(struct pa_directory *d)
 {
+	uint64_t start_time = pa_process_start_time();
+
+	/* amid the handlers of another fork this comes twice; a number alone
+	 * may be the parent's in its own namespace */
+	if (start_time && d->start_time == start_time
+	    && d->pid == pa_getpid())
+		return;
 	memset(d->socket, 0, sizeof d->socket);
 	d->parent_pid = d->pid;
 	d->pid = pa_getpid();
-	d->start_time = pa_process_start_time();
+	d->start_time = start_time;
 	if (d->state == PA_STATE_ATTACHED || d->state == PA_STATE_STARTING)
 		d->state = PA_STATE_FORKED;
 	d->hooks = PA_HOOKS_OFF;

@@ -24,12 +24,14 @@
 #define RELEASE_MAX_NS 1000000000ull
 #define STACK_WAIT_NS 50000000ull
 #define LATE_NS 50000000ull	/* a pending call has had its chance */
+#define CALLBACKS_MAX_NS 100000000ull	/* of the program, after a fork */
 
 int pa_life_stage;
 int pa_life_leave;
 int pa_life_thread;
 static uint8_t few_makers;	/* the mark of who may make it; 0: all may */
 static uint64_t away_since;
+static uint64_t forked_at;	/* the last fork with a pending call after it */
 static uint32_t last_tid;	/* of the thread that left last, and when */
 static uint64_t left_at;
 
@@ -193,15 +195,19 @@ void pa_life_send_away(void)
 
 static int come_back(void *unused)
 {
-	int away = PA_THREAD_AWAY;
+	int away = PA_THREAD_AWAY, error = 0;
 
 	(void)unused;
 	if (few_makers && pa_tls.maker != few_makers)
 		return 0;	/* another one's slow path will do it */
 	if (__atomic_compare_exchange_n(&pa_life_thread, &away,
 					PA_THREAD_PRESENT, false,
-					__ATOMIC_ACQ_REL, __ATOMIC_RELAXED)
-	    && pa_life_spawn() != 0) {
+					__ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		error = pa_life_spawn();
+	if (error && starts()) {
+		/* without hooks nobody would try once more */
+		pa_entry_start_failed(error);
+	} else if (error) {
 		away_since = pa_clock_ns(CLOCK_MONOTONIC);
 		__atomic_store_n(&pa_life_thread, PA_THREAD_AWAY,
 				 __ATOMIC_RELEASE);
@@ -209,11 +215,27 @@ static int come_back(void *unused)
 	return 0;
 }
 
+/* The pending call after a fork: again later, while that is not over. */
+static int come_back_after_fork(void *unused)
+{
+	uint64_t now = pa_clock_ns(CLOCK_MONOTONIC);
+
+	if (pa_python_amid_fork() && now < forked_at + CALLBACKS_MAX_NS
+	    && pa_python_api.add_pending_call(come_back_after_fork,
+					      unused) == 0)
+		return 0;
+	return come_back(unused);
+}
+
 /* A fork of the interpreter's own is followed by bytecode; one in C that let
  * the GIL go is counted by nobody, and may be followed by none for hours. */
-static bool runs_pending_calls_soon(void)
+static bool queue_come_back(void)
 {
-	return pa_python_api.add_pending_call && pa_python_has_gil();
+	if (!pa_python_api.add_pending_call || !pa_python_has_gil())
+		return false;
+	pa_python_note_fork();
+	forked_at = pa_clock_ns(CLOCK_MONOTONIC);
+	return pa_python_api.add_pending_call(come_back_after_fork, NULL) == 0;
 }
 
 void pa_life_call_back(void)
@@ -223,12 +245,11 @@ void pa_life_call_back(void)
 	    != PA_THREAD_AWAY)
 		return;
 	/* The threads are counted after this.  Where they are not, or there
-	 * are more anyway, the queue is left alone: at the end of the process
-	 * 3.8 complains of it, and the main thread, which alone runs it, may
-	 * sleep for hours. */
-	if (!pa_python_fork_counts_threads() || pa_process_threads() > 1
-	    || !runs_pending_calls_soon()
-	    || pa_python_api.add_pending_call(come_back, NULL) != 0)
+	 * are more anyway, or /proc is not to be read, by which they would be,
+	 * the queue is left alone: at the end of the process 3.8 complains of
+	 * it, and the main thread, which alone runs it, may sleep for hours. */
+	if (!pa_python_fork_counts_threads() || pa_process_threads() != 1
+	    || !queue_come_back())
 		come_back(NULL);
 }
 

@@ -84,6 +84,12 @@ void pa_python_fork_ended(void);
 /* Does a fork warn where there is more than one thread?  (True also where the
  * version is not known yet.) */
 bool pa_python_fork_counts_threads(void);
+/*
+ * With the GIL: the calling thread forks.  And, in a pending call: is it in
+ * that call still, in a callback of the program that comes after the fork?
+ */
+void pa_python_note_fork(void);
+bool pa_python_amid_fork(void);
 /* In a fork child: nobody waits, nobody else forks.  The one thread may be amid
  * so many forks still, if a handler of theirs made this one. */
 void pa_python_gil_in_child(void);

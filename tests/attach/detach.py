@@ -2,6 +2,7 @@
 """After detach everything is as it was; what stays is bounded."""
 import contextlib
 import ctypes
+import errno
 import os
 import socket
 import types
@@ -125,13 +126,15 @@ def seen_in_the_list(context):
 
 
 def shared_socket(context, pid, fd):
-    """The very socket that a process has under that number."""
+    """The very socket that a process has under that number; None: it is closed."""
     libc = ctypes.CDLL(None, use_errno=True)
     process = os.pidfd_open(pid)
     try:
         got = libc.syscall(PIDFD_GETFD, process, fd, 0)
     finally:
         os.close(process)
+    if got < 0 and ctypes.get_errno() == errno.EBADF:
+        return None
     if got < 0:
         context.skip("no pidfd_getfd here: %s" % os.strerror(ctypes.get_errno()))
     return socket.socket(fileno=got)
@@ -144,6 +147,8 @@ def end_of(context, pid, name):
         if what != "socket":
             continue
         its_end = shared_socket(context, pid, fd)
+        if its_end is None:
+            continue
         with contextlib.suppress(OSError):
             if its_end.getpeername() == name:
                 return its_end
@@ -195,6 +200,9 @@ def child_of_a_raw_clone(context):
         for copied in (ATTACHED, STARTING):
             child = target.ask("clone")
             context.tool.refused("not-attached", "status", child)
+            ends, seconds = target.ask("forks", 10)
+            require_equal(ends, [7 << 8], "status of its children")
+            require(seconds < 8, "each fork waits for a thread that is not there", seconds)
             Directory(types.SimpleNamespace(pid=child)).write("state", copied)
             code = attached_in_the_child(context, target, child, below)
             for _ in range(3):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A fork gives an unhooked, working child, and the parent samples on."""
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -41,12 +42,15 @@ def fork_warns_of_nothing(context):
     """3.12 and later warn of threads at fork: ours must not be seen."""
     if context.row.minor < 12:
         context.skip("no such warning before 3.12")
-    with context.target("forking.py") as target:
-        require_equal(target.ask("fork_with_a_thread"), 1, "the control must warn")
-        context.tool.attach(target, "--rate", "64KiB")
-        warned = children_are_clean(context, target, 50)
-        require_equal(warned, [], "warnings of os.fork()")
-        require_equal(target.ask("fork_with_a_thread"), 1, "the control must warn, attached")
+    for callbacks in (False, True):
+        with context.target("forking.py") as target:
+            if callbacks:	# some versions count after them
+                target.ask("call_back_after_forks")
+            require_equal(target.ask("fork_with_a_thread"), 1, "the control must warn")
+            context.tool.attach(target, "--rate", "64KiB")
+            warned = children_are_clean(context, target, 50)
+            require_equal(warned, [], "warnings of os.fork()")
+            require_equal(target.ask("fork_with_a_thread"), 1, "the control must warn, attached")
 
 
 def attach_amid_forks(context):
@@ -101,10 +105,11 @@ def preloaded(context, name):
 def fork_amid_our_locks(context):
     """Our thread holds the interpreter's own locks a thousand times longer
     than it does, and every fork waits for it: no child is without one."""
-    if context.row.minor >= 12:
-        context.skip("the interpreter itself takes that lock over a fork")
+    if context.row.minor >= 13:
+        context.skip("its locks are no semaphores from 3.13 on")
     tool = context.tool
     with preloaded(context, "slow_post") as target:
+        target.ask("another_thread")	# else ours leaves before a fork, from 3.12 on
         target.send("storm", 2, 0)
         for _ in range(20):
             tool.attach(target, "--timeout", "20s", "--rate", "64KiB")
@@ -198,6 +203,30 @@ def fork_amid_a_late_start(context):
         target.ask("hold_up_start")
         tool.refused("timeout", "attach", target.pid, *tool.attach_options(), "--timeout", "3s")
         require_equal(target.ask("fork_amid_start"), 7 << 8, "status of the child")
+        tool.attach(target, "--rate", "64KiB")
+        tool.still_served(target)
+
+
+def fork_amid_a_last_start(context):
+    """Sent away by a fork, our thread cannot be started anew: the start has
+    failed for that reason, and the next one works."""
+    if context.row.minor < 12:
+        context.skip("a fork sends no thread away that starts")
+    tool = context.tool
+    with preloaded(context, "forker") as target:
+        target.ask("hold_up_start")
+        attach = subprocess.Popen([tool.program, "attach", str(target.pid), "--timeout", "60s",
+                                   "--format", "json"] + list(tool.attach_options()),
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            wait_until(lambda: len(os.listdir("/proc/%d/task" % target.pid)) > 1 or
+                       attach.poll() is not None, 30, "our thread")
+            require_equal(target.ask("fork_without_a_thread"), 7 << 8, "status of the child")
+            errors = attach.communicate(timeout=90)[1]
+        finally:
+            attach.kill()
+            attach.wait()
+        require_equal(json.loads(errors.decode())["error"], "no-thread-left", "error")
         tool.attach(target, "--rate", "64KiB")
         tool.still_served(target)
 
@@ -312,6 +341,7 @@ def exec_ends_it(context):
 
 CASES = [fifty_forks, fork_warns_of_nothing, attach_amid_forks, fork_amid_our_locks,
          child_beside_the_lock, requests_between_forks, fork_beside_a_sleeper, fork_without_the_gil,
-         fork_amid_a_late_start, fork_that_waits_for_others, fork_amid_a_fork,
+         fork_amid_a_late_start,
+         fork_amid_a_last_start, fork_that_waits_for_others, fork_amid_a_fork,
          fork_in_a_signal_handler, children_amid_samples, other_ways_to_a_child,
          attach_to_a_child, exec_ends_it]

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
  * For forking.py, and to be preloaded by it: forks and allocations of C code
- * that has let the GIL go, a start of the sampler that is held up, and a fork
- * by a signal handler whose thread was about to tell the kernel that pages are
- * in use, as the sampler does in the middle of a sample.
+ * that has let the GIL go, a start of the sampler that is held up or cannot be
+ * begun anew, and a fork by a signal handler whose thread was about to tell the
+ * kernel that pages are in use, as the sampler does in the middle of a sample.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,6 +20,9 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+/* in every C library that a target may have */
+__asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
 
 #define KEPT 64
 
@@ -72,6 +77,28 @@ int pthread_setname_np(pthread_t thread, const char *name)
 	       && call_of_main() != SYS_futex)
 		nanosleep(&pause, NULL);
 	return prctl(PR_SET_NAME, name);
+}
+
+/* ---- no thread ---- */
+
+static int no_threads;	/* so many are refused */
+
+void threads_shall_fail(int times)
+{
+	__atomic_store_n(&no_threads, times, __ATOMIC_SEQ_CST);
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+		   void *(*run)(void *), void *argument)
+{
+	int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *),
+		      void *) = dlsym(RTLD_NEXT, "pthread_create");
+
+	if (__atomic_load_n(&no_threads, __ATOMIC_SEQ_CST) > 0) {
+		__atomic_fetch_sub(&no_threads, 1, __ATOMIC_SEQ_CST);
+		return EAGAIN;
+	}
+	return create(thread, attributes, run, argument);
 }
 
 /* ---- allocations without the GIL ---- */

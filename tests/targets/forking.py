@@ -95,6 +95,18 @@ def storm(seconds, busy):
     return [forks, list(SEEN)]
 
 
+def call_back_after_forks():
+    """From now on a fork is followed by Python code of ours, in the parent."""
+    os.register_at_fork(after_in_parent=lambda: sum(abs(i) for i in range(100)))
+    return True
+
+
+def another_thread():
+    """One that sleeps from now on."""
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    return True
+
+
 def fork_with_a_thread():
     """The control: with a second thread of its own python must warn."""
     del SEEN[:]
@@ -312,6 +324,12 @@ def fork_amid_start():
     return os.waitpid(pid, 0)[1]
 
 
+def fork_without_a_thread():
+    """As fork_amid_start, and that thread cannot be started anew."""
+    library().threads_shall_fail(1)
+    return fork_amid_start()
+
+
 def fork_in_handler(times):
     """By a signal that arrives in the middle of a sample: what children gave."""
     c = library()
@@ -331,5 +349,6 @@ talk.serve(fork=fork, storm=storm, fork_with_a_thread=fork_with_a_thread,
            pool=pool, execute=execute, keep=keep, child_that_stays=child_that_stays,
            end_child=end_child, hold_up_forks=hold_up_forks, churn=churn, fork_in_c=fork_in_c,
            fork_in_handler=fork_in_handler, hold_up_start=hold_up_start,
-           fork_amid_start=fork_amid_start, fork_amid_a_fork=fork_amid_a_fork,
+           fork_amid_start=fork_amid_start, fork_without_a_thread=fork_without_a_thread,
+           call_back_after_forks=call_back_after_forks, another_thread=another_thread, fork_amid_a_fork=fork_amid_a_fork,
            child_that_serves=child_that_serves, ask_child=ask_child)
