@@ -193,7 +193,7 @@ static int attach_first(struct pa_command *command, struct pa_wire *wire,
 	int err;
 
 	if (interrupted)
-		return not_touched(command);
+		return PA_E_FAILED;	/* undo() says of what */
 	pa_command_step(command, "loading %s", options.payload);
 	err = pa_attach(&a->target, &options, &a->result, &command->diag);
 	return err ? err : ask_first(command, wire, a);
@@ -210,7 +210,7 @@ static int attach_or_connect(struct pa_command *command, struct pa_wire *wire,
 	answers = pa_discover(args->pid, command->deadline_ns,
 			      command->interrupted, wire, &a->status, &why);
 	if (answers && interrupted)
-		return not_touched(command);
+		return PA_E_FAILED;	/* undo() says of what */
 	err = pa_target_inspect(args->pid, answers && !args->force ?
 				args->memory_max : 0, &a->target,
 				&command->diag);

@@ -75,6 +75,14 @@ bool pa_session_is_interrupted(const struct pa_session *session)
 	return false;
 }
 
+int pa_session_check_interrupted(const struct pa_session *session)
+{
+	return !pa_session_is_interrupted(session) ? 0 :
+		pa_fail(session->diag, PA_E_FAILED,
+			"interrupted before process %d was touched",
+			session->target->pid);
+}
+
 void pa_session_sleep(const struct pa_session *session, uint64_t ns)
 {
 	uint64_t until = pa_session_now() + ns;
@@ -356,16 +364,16 @@ static bool thread_lives(const struct pa_session *s, uint32_t inner_tid)
 static int wait_until_left(struct pa_session *s, struct pa_directory *d)
 {
 	uint64_t end = pa_session_now() + LEAVING_MAX_NS;
+	int error;
 
 	if (end > s->deadline_ns)
 		end = s->deadline_ns;
 	while (is_over(d) && thread_lives(s, d->server_tid) &&
 	       pa_session_now() < end) {
 		pa_session_sleep(s, LEAVING_POLL_NS);
-		if (pa_session_is_interrupted(s))
-			return pa_fail(s->diag, PA_E_FAILED,
-				       "interrupted before process %d was touched",
-				       s->target->pid);
+		error = pa_session_check_interrupted(s);
+		if (error)
+			return error;
 		if (!pa_directory_read(&s->memory, s->target->directory, d))
 			return pa_session_check_alive(s);
 	}

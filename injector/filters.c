@@ -158,11 +158,10 @@ static int visit(struct survey *v, const struct pa_candidate *candidate)
 static int may_go_on(const struct survey *v, pid_t tid)
 {
 	const struct pa_session *s = v->session;
+	int error = pa_session_check_interrupted(s);
 
-	if (pa_session_is_interrupted(s))
-		return pa_fail(s->diag, PA_E_FAILED,
-			       "interrupted before process %d was touched",
-			       s->target->pid);
+	if (error)
+		return error;
 	return pa_session_now() < s->block.options.deadline_ns ? 0 :
 		refuse_unread(v, tid, "there was no time to stop it");
 }

@@ -244,12 +244,10 @@ static int await(struct visit *v, int fd, uint64_t *address)
 		error = script_error(v, fd);
 		if (!error)
 			error = pa_session_check_alive(s);
+		if (!error)
+			error = pa_session_check_interrupted(s);
 		if (error)
 			return error;
-		if (pa_session_is_interrupted(s))
-			return pa_fail(s->diag, PA_E_FAILED,
-				       "interrupted before process %d was touched",
-				       s->target->pid);
 		if (pa_session_now() >= s->block.options.deadline_ns)
 			return pa_fail(s->diag, PA_E_NO_SAFE_POINT,
 				       "no thread of process %d came back to Python code in time",

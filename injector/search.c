@@ -201,11 +201,8 @@ static int pause_between(struct search *s, const struct pa_attempt *a)
 	s->pause_ns += s->pause_ns / 4;
 	if (s->pause_ns > PAUSE_MAX_NS)
 		s->pause_ns = PAUSE_MAX_NS;
-	if (pa_session_is_interrupted(session))
-		return pa_fail(session->diag, PA_E_FAILED,
-			       "interrupted before process %d was touched",
-			       session->target->pid);
-	return 1;
+	error = pa_session_check_interrupted(session);
+	return error ? error : 1;
 }
 
 static int search(struct search *s)

@@ -44,8 +44,10 @@ uint64_t pa_session_now(void);
 void pa_session_step(const struct pa_session *session, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Has the user asked us to end?  Then there is a pa_fail() for it. */
+/* Has the user asked us to end? */
 bool pa_session_is_interrupted(const struct pa_session *session);
+/* If so, while the process is untouched: PA_E_FAILED with a text, else 0. */
+int pa_session_check_interrupted(const struct pa_session *session);
 
 /* 0 while the process of the session lives, else PA_E_EXITED with a text. */
 int pa_session_check_alive(const struct pa_session *session);
