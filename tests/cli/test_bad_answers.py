@@ -95,13 +95,14 @@ def a_start_that_failed(directory, image):
                '%s: %s' % (mode, word), got)
 
 
-def waits_for_an_answer(pid):
+def waits_for_an_answer(command):
     """In poll(), or ended."""
     try:
-        with open('/proc/%d/syscall' % pid) as f:
-            return f.read().split()[0] in ('7', '271')
-    except (OSError, IndexError):
-        return True
+        with open('/proc/%d/syscall' % command.pid) as f:
+            waits = f.read().startswith(('7 ', '271 '))
+    except OSError:
+        waits = False
+    return waits or command.poll() is not None
 
 
 def interrupted(directory, image):
@@ -112,7 +113,7 @@ def interrupted(directory, image):
             command = subprocess.Popen(
                 [common.PROGRAM, 'attach', str(pid), '--timeout', '50'],
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            while not waits_for_an_answer(command.pid):
+            while not waits_for_an_answer(command):
                 time.sleep(0.002)
             command.terminate()
             try:
