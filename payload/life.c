@@ -24,14 +24,12 @@
 #define RELEASE_MAX_NS 1000000000ull
 #define STACK_WAIT_NS 50000000ull
 #define LATE_NS 50000000ull	/* a pending call has had its chance */
-#define CALLBACKS_MAX_NS 100000000ull	/* of the program, after a fork */
 
 int pa_life_stage;
 int pa_life_leave;
 int pa_life_thread;
 static uint8_t few_makers;	/* the mark of who may make it; 0: all may */
-static uint64_t away_since;
-static uint64_t forked_at;	/* the last fork with a pending call after it */
+static uint64_t away_since;	/* or since the fork was over */
 static uint32_t last_tid;	/* of the thread that left last, and when */
 static uint64_t left_at;
 
@@ -220,7 +218,7 @@ static int come_back_after_fork(void *unused)
 {
 	uint64_t now = pa_clock_ns(CLOCK_MONOTONIC);
 
-	if (pa_python_amid_fork() && now < forked_at + CALLBACKS_MAX_NS
+	if (pa_python_amid_fork() && now < away_since + LATE_NS
 	    && pa_python_api.add_pending_call(come_back_after_fork,
 					      unused) == 0)
 		return 0;
@@ -234,7 +232,7 @@ static bool queue_come_back(void)
 	if (!pa_python_api.add_pending_call || !pa_python_has_gil())
 		return false;
 	pa_python_note_fork();
-	forked_at = pa_clock_ns(CLOCK_MONOTONIC);
+	away_since = pa_clock_ns(CLOCK_MONOTONIC);
 	return pa_python_api.add_pending_call(come_back_after_fork, NULL) == 0;
 }
 

@@ -282,7 +282,9 @@ uint32_t pa_threads_luck_locked(void)
 
 uint32_t pa_threads_tid_locked(void)
 {
-	return pa_tls.record ? pa_tls.record->tid : pa_gettid();
+	const struct pa_thread *record = own_record_locked();
+
+	return record ? record->tid : pa_gettid();
 }
 
 /* ---- all threads ---- */
