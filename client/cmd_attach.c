@@ -325,7 +325,7 @@ static bool is_starting(const struct attached *a, bool *stopped)
 	struct pa_process process;
 
 	*stopped = !pa_process_look(a->target.pid, &process) &&
-		process.state == 'T';
+		(process.state == 'T' || process.state == 't');
 	look_inside(a, &directory);
 	return pa_process_has_thread(a->target.pid, 0) ||
 		is_in_use(&directory);

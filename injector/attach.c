@@ -315,7 +315,6 @@ static void fill_options(struct pa_session *s)
 	while (!o->ticket)
 		if (getrandom(&o->ticket, sizeof o->ticket, 0) < 0)
 			o->ticket = pa_session_now();
-	s->result->ticket = o->ticket;
 	o->rate = s->options->rate;
 	o->memory_max = s->options->memory_max;
 	o->frames_max = s->options->frames_max;

@@ -267,8 +267,10 @@ static int ask(struct visit *v)
 		int error;
 
 		if (!pa_world_stop(s->dir, &s->memory, visit_all, v,
-				   &s->result->stopped_ns) || v->written)
+				   &s->result->stopped_ns) || v->written) {
+			s->result->ticket = s->block.options.ticket;
 			return 0;
+		}
 		error = pa_session_check_alive(s);
 		if (error)
 			return error;

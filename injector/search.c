@@ -139,6 +139,7 @@ static int judge(struct search *s, const struct pa_attempt *a)
 		s->denials = 0;
 	switch (a->outcome) {
 	case PA_ATTEMPT_COMMITTED:
+		session->result->ticket = session->block.options.ticket;
 		return 0;
 	case PA_ATTEMPT_UNSAFE:
 	case PA_ATTEMPT_GONE:
