@@ -194,6 +194,7 @@ def no_proc(context, script=""):
         with other_mounts(context, NO_PROC + script) as target:
             yield target
         return
+    need_root(context)
     with tempfile.TemporaryDirectory(dir="/mnt") as root:
         alone = 'mount --bind / "$R"; mount --bind /tmp "$R/tmp"\n'
         with other_mounts(context, alone + NO_PROC + script, root,
