@@ -131,6 +131,16 @@ static bool same_namespace(int dir, bool contained)
 	return ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
 }
 
+/* One that is about to end has no memory any more, and its files are root's:
+ * it looks as if it had made itself non-dumpable. */
+static bool has_ended(int dir)
+{
+	struct pa_proc_status now;
+
+	return pa_proc_read_status(dir, "status", &now) ?
+	       errno == ENOENT || errno == ESRCH : !now.has_memory;
+}
+
 int pa_permission_check(int dir, pid_t pid, const struct pa_proc_status *status,
 			struct pa_diag *diag)
 {
@@ -141,7 +151,7 @@ int pa_permission_check(int dir, pid_t pid, const struct pa_proc_status *status,
 
 	if (fd >= 0)
 		return fd;
-	if (errno == ENOENT || errno == ESRCH)
+	if (errno == ENOENT || errno == ESRCH || has_ended(dir))
 		return pa_fail(diag, PA_E_EXITED,
 			       "process %d ended before it was looked into",
 			       pid);

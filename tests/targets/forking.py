@@ -350,5 +350,5 @@ talk.serve(fork=fork, storm=storm, fork_with_a_thread=fork_with_a_thread,
            end_child=end_child, hold_up_forks=hold_up_forks, churn=churn, fork_in_c=fork_in_c,
            fork_in_handler=fork_in_handler, hold_up_start=hold_up_start,
            fork_amid_start=fork_amid_start, fork_without_a_thread=fork_without_a_thread,
-           call_back_after_forks=call_back_after_forks, another_thread=another_thread, fork_amid_a_fork=fork_amid_a_fork,
-           child_that_serves=child_that_serves, ask_child=ask_child)
+           call_back_after_forks=call_back_after_forks, another_thread=another_thread,
+           fork_amid_a_fork=fork_amid_a_fork, child_that_serves=child_that_serves, ask_child=ask_child)

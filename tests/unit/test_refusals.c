@@ -410,6 +410,20 @@ static void test_attach(void **state)
 		      "is another one than before");
 }
 
+/* Its memory cannot be opened, and then it turns out to have none. */
+static void test_about_to_end(void **state)
+{
+	char path[128];
+
+	(void)state;
+	snprintf(path, sizeof path, "%s/mem", directory);
+	unlink(path);
+	assert_int_equal(symlink("mem", path), 0);
+	expect(PA_E_NOT_PERMITTED, "not permitted to trace process");
+	put_status("Vm", "no line tells of it");
+	expect(PA_E_EXITED, "ended before it was looked into");
+}
+
 static int make_directory(void **state)
 {
 	(void)state;
@@ -438,6 +452,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_accepted, reset),
 		cmocka_unit_test_setup(test_state, reset),
+		cmocka_unit_test_setup(test_about_to_end, reset),
 		cmocka_unit_test_setup(test_program, reset),
 		cmocka_unit_test_setup(test_library, reset),
 		cmocka_unit_test_setup(test_python, reset),
